@@ -1,0 +1,49 @@
+# The commands of the project. Each makes the virtual environment and installs what it needs by itself.
+#
+#   make demo                       make test PYTHON=python3.12                 make check VENV=/tmp/env
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help demo test check lint types format clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.installed ## make a video from a prompt with the model that ships with the project
+	$(BIN)/python generate.py --task t2v-demo --prompt "a red circle moving right on a blue background"
+	@echo "Your video: $$(ls -t outputs/t2v-demo_*/video.mp4 | head -n 1)"
+
+test: $(VENV)/.installed-dev ## run the tests
+	$(BIN)/python -m pytest
+
+check: lint types test ## formatting, lint, types and tests
+
+lint: $(VENV)/.installed-dev ## formatting and lint, without changing a file
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(VENV)/.installed-dev ## types
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## format, and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## remove caches and build folders (keeps the environment and what was generated)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find wan tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make a second run instant; they are older than the pins when the pins have changed.
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -r requirements.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(PIP) install -r requirements-dev.txt
+	@touch $@

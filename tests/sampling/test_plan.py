@@ -1,0 +1,145 @@
+"""Plans: known answers of every policy, clipping, fallbacks, and the sentence of every refusal."""
+
+from dataclasses import replace
+
+import pytest
+
+from wan.configs import WAN_CONFIGS
+from wan.errors import InvalidInput
+from wan.sampling.completion import COMPLETIONS
+from wan.sampling.geometry import Geometry, geometry_for
+from wan.sampling.guidance import TRUNCATION_MODES, Branch
+from wan.sampling.plan import Expert, Plan
+from wan.sampling.policies import FRAME_COMPLETIONS, make_plan
+from wan.sampling.price import DenoiserSize, forwards_by, price
+from wan.sampling.table import format_plan, format_price, plan_record
+from wan.settings import SamplingSettings, default_settings
+
+A14B = WAN_CONFIGS["t2v-A14B"]
+SIZE_A14B = DenoiserSize(dim=5120, ffn_dim=13824, num_layers=40, text_len=512)
+SETTINGS = replace(default_settings(A14B), steps=20)
+
+
+def geometry(frame_num: int = 49) -> Geometry:
+    return geometry_for(A14B, size=(832, 480), frame_num=frame_num)
+
+
+def plan(settings: SamplingSettings = SETTINGS, frame_num: int = 49) -> Plan:
+    return make_plan(settings, geometry(frame_num))
+
+
+def test_plain_plan_is_thirteen_and_seven_steps_of_full_guidance() -> None:
+    stages = plan().stages
+    assert [(stage.expert, stage.latent_frames, len(stage.steps)) for stage in stages] == [
+        (Expert.HIGH_NOISE, 13, 13),
+        (Expert.LOW_NOISE, 13, 7),
+    ]
+    assert plan().forwards == 40
+    assert [step.guidance.label for step in plan().steps] == ["cfg 4"] * 13 + ["cfg 3"] * 7
+
+
+def test_truncation_takes_the_last_steps_of_each_expert() -> None:
+    settings = replace(SETTINGS, cfg_truncate_steps=5, cfg_truncate_high_noise_steps=3, cfg_truncate_mode="cond")
+    one_pass = [step.index for step in plan(settings).steps if len(step.branches) == 1]
+    assert one_pass == [10, 11, 12, 15, 16, 17, 18, 19]
+    assert plan(settings).forwards == 32
+    assert forwards_by(plan(settings)) == {
+        "high_noise.cond": 13,
+        "high_noise.uncond": 10,
+        "low_noise.cond": 7,
+        "low_noise.uncond": 2,
+    }
+
+
+def test_uncond_mode_skips_the_conditional_pass() -> None:
+    settings = replace(SETTINGS, cfg_truncate_steps=5, cfg_truncate_mode="uncond")
+    assert {step.branches for step in plan(settings).steps[15:]} == {(Branch.UNCOND,)}
+
+
+def test_counts_beyond_the_stage_are_clipped_with_a_notice() -> None:
+    settings = replace(SETTINGS, cfg_truncate_steps=50, cfg_truncate_high_noise_steps=14, cfg_truncate_mode="cond")
+    assert plan(settings).forwards == 20
+    assert plan(settings).notices == (
+        "--cfg_truncate_steps 50 is clipped to 7: the low_noise expert has 7 steps",
+        "--cfg_truncate_high_noise_steps 14 is clipped to 13: the high_noise expert has 13 steps",
+    )
+
+
+@pytest.mark.parametrize("mode", ["reuse", "reuse_uncond", "decay"])
+def test_reuse_without_a_full_step_falls_back_to_cond_with_a_notice(mode: str) -> None:
+    settings = replace(SETTINGS, cfg_truncate_steps=7, cfg_truncate_mode=mode)
+    assert {step.guidance.label for step in plan(settings).steps[13:]} == {"cond only"}
+    (notice,) = plan(settings).notices
+    assert "the low_noise expert has no fully guided step left" in notice
+
+
+def test_guidance_scale_one_needs_one_pass_everywhere() -> None:
+    settings = replace(SETTINGS, low_noise_guidance_scale=1.0, high_noise_guidance_scale=1.0)
+    assert plan(settings).forwards == 20
+
+
+@pytest.mark.parametrize(("frame_num", "half", "full"), [(49, 7, 13), (81, 11, 21), (121, 16, 31), (45, 6, 12)])
+def test_half_frame_counts(frame_num: int, half: int, full: int) -> None:
+    stages = plan(replace(SETTINGS, frame_completion="repeat"), frame_num).stages
+    assert [stage.latent_frames for stage in stages] == [half, full]
+
+
+def test_the_seeds_frame_steps_and_the_price_of_half_frame() -> None:
+    tag = price(plan(replace(SETTINGS, frame_completion="repeat")), SIZE_A14B)
+    assert (tag.plain.frame_steps, tag.planned.frame_steps) == (980, 668)
+    assert tag.plain.forwards == tag.planned.forwards == 40
+    tokens = 30 * 52
+    assert tag.planned.token_forwards == 2 * tokens * (13 * 7 + 7 * 13)
+
+
+def test_flops_of_one_a14b_forward() -> None:
+    assert SIZE_A14B.forward_flops(32760) == pytest.approx(1.68e15, rel=0.005)
+    assert SIZE_A14B.forward_flops(75600) == pytest.approx(6.52e15, rel=0.005)
+    frame = 30 * 52
+    assert SIZE_A14B.forward_flops(11 * frame) / SIZE_A14B.forward_flops(21 * frame) == pytest.approx(0.393, abs=0.005)
+
+
+def test_table_and_record_show_every_step() -> None:
+    made = plan(replace(SETTINGS, frame_completion="improved", cfg_truncate_steps=2))
+    text = format_plan(made)
+    assert text.count("\n") == 1 + 20 + 1
+    assert "high noise -> low noise, 7 -> 13 latent frames (improved)" in text
+    record = plan_record(made)
+    assert [step["index"] for step in record["steps"]] == list(range(20))
+    assert set(record["steps"][0]) == {
+        "index", "sigma", "timestep", "expert", "latent_frames", "branches", "guidance"
+    }  # fmt: skip
+    assert "fraction" in format_price(price(made, SIZE_A14B))
+
+
+def test_policy_names_match_the_registries() -> None:
+    assert tuple(COMPLETIONS) == FRAME_COMPLETIONS
+    assert {"uncond", "cond", "reuse"} <= set(TRUNCATION_MODES)
+
+
+SINGLE = replace(SETTINGS, boundary=None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "frame_num", "sentence"),
+    [
+        (replace(SETTINGS, steps=0), 49, "--sample_steps 0 must be at least 1"),
+        (replace(SETTINGS, shift=0.0), 49, "--sample_shift 0 must be greater than 0"),
+        (replace(SETTINGS, shift=float("nan")), 49, "--sample_shift nan must be greater than 0"),
+        (replace(SETTINGS, solver="euler"), 49, "--sample_solver 'euler' is unknown; choose one of unipc, dpm"),
+        (replace(SETTINGS, cfg_truncate_steps=-1), 49, "--cfg_truncate_steps -1 must be 0"),
+        (replace(SETTINGS, cfg_truncate_mode="none"), 49, "--cfg_truncate_mode 'none' is unknown"),
+        (replace(SETTINGS, frame_completion="magic"), 49, "--frame_completion 'magic' is unknown"),
+        (replace(SINGLE, cfg_truncate_high_noise_steps=3), 49, "needs a model with two experts; this task has one"),
+        (replace(SINGLE, frame_completion="repeat"), 49, "needs a model with two experts, because"),
+        (replace(SETTINGS, frame_completion="repeat", steps=1), 49, "needs a low-noise step to complete the frames"),
+    ],
+)
+def test_refusals(settings: SamplingSettings, frame_num: int, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        plan(settings, frame_num)
+
+
+def test_half_frame_of_one_frame_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="cannot halve a one-frame output"):
+        make_plan(replace(SETTINGS, frame_completion="repeat"), replace(geometry(), pixel_frames=1))

@@ -1,0 +1,157 @@
+"""The rules of docs/design.md that code can check about itself: one-way imports, light planning, print, sizes."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE_FILES = sorted((ROOT / "wan").rglob("*.py"))
+TOOL_FILES = sorted((ROOT / "tools").rglob("*.py"))
+PRODUCT_FILES = [*PACKAGE_FILES, *TOOL_FILES, ROOT / "generate.py"]
+TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
+
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 50
+
+# What each part of the package may import besides itself.
+_PLANNED = {"errors", "configs", "settings", "sampling"}
+_ENTRY = {"text2video", "image2video", "textimage2video"}
+LAYERS = {
+    "errors": set(),
+    "configs": {"errors"},
+    "settings": {"errors", "configs"},
+    "sampling": {"errors", "configs", "settings"},
+    # The command line asks the planning half of sampling for its names and defaults; sampling never asks back.
+    "options": _PLANNED,
+    "models": _PLANNED,
+    "loading": _PLANNED | {"models"},
+    "runs": {"errors"},
+    "analysis": _PLANNED | {"runs"},
+    **{name: _PLANNED | {"models", "loading"} for name in _ENTRY},
+    "workflow": _PLANNED | {"options", "models", "loading", "runs"} | _ENTRY,
+}
+
+MODEL_LIBRARIES = {"diffusers", "transformers"}
+MODEL_LIBRARY_USERS = ("wan.models", "wan.loading", "wan.sampling.solvers")
+
+# Planning and records: a dry run answers in about a second because these import neither torch nor a model library.
+LIGHT_MODULES = (
+    "wan",
+    "wan.errors",
+    "wan.configs",
+    "wan.settings",
+    "wan.options",
+    "wan.sampling.geometry",
+    "wan.sampling.schedule",
+    "wan.sampling.guidance",
+    "wan.sampling.plan",
+    "wan.sampling.policies",
+    "wan.sampling.price",
+    "wan.sampling.table",
+    "wan.runs",
+)
+HEAVY_LIBRARIES = ("torch", "diffusers", "transformers", "av", "PIL", "skimage", "matplotlib")
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def syntax_tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Every module that the file names in an import, at any depth, relative ones made absolute."""
+    package = module_name(path).split(".") if path.name == "__init__.py" else module_name(path).split(".")[:-1]
+    for node in ast.walk(syntax_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            # `from wan import runs` names the module wan.runs, `from wan import __version__` the package.
+            yield from (f"{source}.{alias.name}" if source == "wan" else source for alias in node.names)
+
+
+def layer(module: str) -> str | None:
+    """The part of the package that a module name lies in; None for the package itself and for other packages."""
+    parts = module.split(".")
+    is_inside = parts[0] == "wan" and len(parts) > 1
+    exists = is_inside and ((ROOT / "wan" / parts[1]).is_dir() or (ROOT / "wan" / f"{parts[1]}.py").is_file())
+    return parts[1] if exists else None
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in PACKAGE_FILES if p.parent != ROOT / "wan" or p.stem != "__init__"], ids=relative
+)
+def test_imports_go_one_way(path: Path) -> None:
+    own = layer(module_name(path))
+    assert own in LAYERS, f"{relative(path)}: say in LAYERS what it may import"
+    allowed = LAYERS[own] | {own}
+    wrong = sorted({module for module in imported_modules(path) if layer(module) not in allowed | {None}})
+    assert not wrong, f"{relative(path)} ({own}) may import {sorted(allowed)}, not {wrong}"
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=relative)
+def test_only_models_and_solvers_know_the_model_libraries(path: Path) -> None:
+    name = module_name(path)
+    if not any(name == user or name.startswith(f"{user}.") for user in MODEL_LIBRARY_USERS):
+        assert not MODEL_LIBRARIES & {module.split(".")[0] for module in imported_modules(path)}
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=relative)
+def test_the_package_knows_nothing_above_it(path: Path) -> None:
+    above = {"generate", "tools", "tests", *(tool.stem for tool in (ROOT / "tools").iterdir())}
+    assert not above & {module.split(".")[0] for module in imported_modules(path)}
+
+
+def test_planning_and_records_load_no_heavy_library() -> None:
+    script = (
+        f"import importlib, sys\n"
+        f"for name in {LIGHT_MODULES!r}: importlib.import_module(name)\n"
+        f"print(*sorted(set(sys.modules) & set({HEAVY_LIBRARIES!r})))\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=relative)
+def test_the_package_prints_nothing(path: Path) -> None:
+    lines = [
+        node.lineno
+        for node in ast.walk(syntax_tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not lines, f"{relative(path)} prints on lines {lines}: log or return instead"
+
+
+# An empty __init__.py only marks a folder of tests.
+@pytest.mark.parametrize("path", [*PRODUCT_FILES, *(p for p in TEST_FILES if p.stat().st_size)], ids=relative)
+def test_the_first_line_says_what_the_file_is_for(path: Path) -> None:
+    docstring = ast.get_docstring(syntax_tree(path))
+    assert docstring, f"{relative(path)} has no docstring"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = lines[1] if lines[0].startswith("#!") else lines[0]
+    assert docstring.splitlines()[0] in first
+
+
+@pytest.mark.parametrize("path", PRODUCT_FILES, ids=relative)
+def test_files_and_functions_are_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines < MAX_FILE_LINES, f"{relative(path)} has {lines} lines"
+    functions = [n for n in ast.walk(syntax_tree(path)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    sizes = {function.name: (function.end_lineno or 0) - function.lineno + 1 for function in functions}
+    long = {name: size for name, size in sizes.items() if size > MAX_FUNCTION_LINES}
+    assert not long, f"{relative(path)} has functions over {MAX_FUNCTION_LINES} lines: {long}"

@@ -1,0 +1,1 @@
+"""Instruments that read runs and measure them (know no model)."""

@@ -1,0 +1,1 @@
+"""Checkpoints on disk: which layout a directory has, what is in it, and the models it holds."""

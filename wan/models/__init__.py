@@ -1,0 +1,1 @@
+"""The networks: denoisers, text encoder and VAE, as thin wrappers of diffusers' and transformers' own models."""

@@ -1,0 +1,68 @@
+"""The record of one run, ``run.json``: written when the run starts, rewritten whole at every change."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+from wan.errors import InvalidInput
+from wan.runs.atomic import write_json_atomic
+from wan.runs.directory import RECORD_NAME
+
+RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+STATUSES = (RUNNING, FINISHED, FAILED, INTERRUPTED)
+
+
+class RunRecord:
+    """Owner of ``run.json`` in one run folder; the file on disk is always whole and never behind the object.
+
+    As a context manager it ends the record: ``finished`` (unless the block set a status itself), ``interrupted``
+    (Ctrl-C) or ``failed`` with the error.
+    A record that stays ``running`` belongs to a process that was killed.
+    """
+
+    def __init__(self, directory: Path, sections: Mapping[str, Any]) -> None:
+        self.path = directory / RECORD_NAME
+        self._sections: dict[str, Any] = {"status": RUNNING}
+        self.update(**sections)
+
+    @property
+    def sections(self) -> Mapping[str, Any]:
+        """What ``run.json`` holds, read-only."""
+        return MappingProxyType(self._sections)
+
+    def update(self, **sections: Any) -> None:
+        """Replace the named sections and rewrite the file; OSError when that fails."""
+        changed = self._sections | sections
+        assert changed["status"] in STATUSES, changed["status"]
+        write_json_atomic(self.path, changed)
+        self._sections = changed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            if self._sections["status"] == RUNNING:
+                self.update(status=FINISHED)
+        elif isinstance(error, KeyboardInterrupt):
+            self.update(status=INTERRUPTED)
+        else:
+            self.update(status=FAILED, error=f"{type(error).__name__}: {error}")
+
+
+def load_record(run_dir: Path) -> dict[str, Any]:
+    """The content of ``run.json`` in a run folder; InvalidInput when there is none or it is damaged."""
+    path = run_dir / RECORD_NAME
+    if not path.is_file():
+        raise InvalidInput(f"{run_dir} is not a run folder: it has no {RECORD_NAME}")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInput(f"{path} is not valid JSON ({error}): restore it or run the generation again") from error
+    if not isinstance(record, dict):
+        raise InvalidInput(f"{path} holds a {type(record).__name__} where the record of a run is an object")
+    return record

@@ -1,0 +1,130 @@
+"""Guidance: which branches a step evaluates and how their velocities become one (pure arithmetic on arrays).
+
+Notation: v_c and v_u are the conditional and the unconditional velocity, s the guidance scale, D = v_c - v_u the
+difference that the last fully guided step of the same stage measured.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+Array = Any  # a torch tensor or a numpy array: the arithmetic is the same, and planning imports neither
+
+
+class Branch(Enum):
+    """One of the two evaluations of classifier-free guidance."""
+
+    COND = "cond"
+    UNCOND = "uncond"
+
+
+class Guidance(Protocol):
+    """How one step is guided."""
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """What must be evaluated."""
+
+    @property
+    def label(self) -> str:
+        """What the printed plan shows."""
+
+    def combine(self, velocities: Mapping[Branch, Array], delta: Array | None) -> tuple[Array, Array | None]:
+        """(guided velocity, difference D to carry to the next step) from the evaluated branches and the carried D."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierFree:
+    """CFG (Ho & Salimans 2022, eq. 6, with s = 1 + w): v_u + s (v_c - v_u)."""
+
+    scale: float
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        return Branch.COND, Branch.UNCOND
+
+    @property
+    def label(self) -> str:
+        return f"cfg {self.scale:g}"
+
+    def combine(self, velocities: Mapping[Branch, Array], delta: Array | None) -> tuple[Array, Array | None]:
+        measured = velocities[Branch.COND] - velocities[Branch.UNCOND]
+        return velocities[Branch.UNCOND] + self.scale * measured, measured
+
+
+@dataclass(frozen=True, slots=True)
+class SingleBranch:
+    """One branch alone, unguided; ``COND`` equals CFG at scale 1."""
+
+    branch: Branch
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        return (self.branch,)
+
+    @property
+    def label(self) -> str:
+        return f"{self.branch.value} only"
+
+    def combine(self, velocities: Mapping[Branch, Array], delta: Array | None) -> tuple[Array, Array | None]:
+        return velocities[self.branch], delta
+
+
+@dataclass(frozen=True, slots=True)
+class ReusedDelta:
+    """One branch plus ``weight`` times the carried difference D.
+
+    With the exact D, v_c + (s - 1) D and v_u + s D both equal CFG at scale s, so a weight of s - 1 (conditional
+    branch) or s (unconditional branch) reuses D fully; a smaller weight lets an ageing D fade towards the branch.
+    """
+
+    branch: Branch
+    weight: float
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        return (self.branch,)
+
+    @property
+    def label(self) -> str:
+        return f"{self.branch.value} + {self.weight:.3g} D"
+
+    def combine(self, velocities: Mapping[Branch, Array], delta: Array | None) -> tuple[Array, Array | None]:
+        assert delta is not None, "the plan reuses a difference that no earlier step of this stage measured"
+        return velocities[self.branch] + self.weight * delta, delta
+
+
+TruncatedGuidance = Callable[[float, int], Guidance]
+"""(guidance scale, steps since D was measured: 1, 2, ...) to the guidance of one truncated step."""
+
+
+def _uncond(scale: float, age: int) -> Guidance:
+    return SingleBranch(Branch.UNCOND)
+
+
+def _cond(scale: float, age: int) -> Guidance:
+    return SingleBranch(Branch.COND)
+
+
+def _reuse(scale: float, age: int) -> Guidance:
+    return ReusedDelta(Branch.COND, scale - 1.0)
+
+
+def _reuse_uncond(scale: float, age: int) -> Guidance:
+    return ReusedDelta(Branch.UNCOND, scale)
+
+
+def _decay(scale: float, age: int) -> Guidance:
+    return ReusedDelta(Branch.COND, (scale - 1.0) * DECAY**age)
+
+
+DECAY = 0.7  # per step; chosen by measurement, docs/cfg-truncation.md
+
+TRUNCATION_MODES: Mapping[str, TruncatedGuidance] = {
+    "uncond": _uncond,
+    "cond": _cond,
+    "reuse": _reuse,
+    "reuse_uncond": _reuse_uncond,
+    "decay": _decay,
+}

@@ -1,0 +1,91 @@
+"""The sampling loop: executes a plan. What happens in a step was decided before it; nothing is decided here."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from torch import Tensor
+
+from wan.sampling.completion import Completion, complete_frames, select_frames
+from wan.sampling.conditioning import Conditioning
+from wan.sampling.geometry import kept_frames
+from wan.sampling.guidance import Branch
+from wan.sampling.observers import Observer, StepEvent
+from wan.sampling.plan import Plan, Stage
+from wan.sampling.solvers import Solver
+from wan.sampling.state import SamplerState
+
+Contexts = Mapping[Branch, Tensor]
+"""Text embeddings (B, T, D) per branch."""
+
+
+class Denoiser(Protocol):
+    """One expert, on the device."""
+
+    def predict(self, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> dict[Branch, Tensor]:
+        """One velocity (B, C, F, h, w), float32, for each of the branches in ``contexts``, and for no other."""
+
+
+class Experts(Protocol):
+    """Hands out the denoiser of a stage."""
+
+    def resident(self, stage: Stage) -> AbstractContextManager[Denoiser]:
+        """The stage's expert on its device for the length of the block, with empty caches."""
+
+
+def sample(
+    plan: Plan,
+    *,
+    noise: Tensor,
+    contexts: Contexts,
+    experts: Experts,
+    solver: Solver,
+    conditioning: Conditioning,
+    completion: Completion,
+    observers: Sequence[Observer] = (),
+) -> Tensor:
+    """Denoise ``noise`` (B, C, L, h, w), drawn for ALL latent frames, into latents of the same shape."""
+    first = kept_frames(plan.geometry.latent_frames, plan.stages[0].latent_frames)
+    latents = conditioning.pin(select_frames(noise, first), first)
+    state = SamplerState(latents=latents, noise=noise, solver=solver)
+    for stage in plan.stages:
+        for observer in observers:
+            observer.on_stage_start(stage)
+        complete_frames(state, stage, completion)
+        state.delta = None
+        frames = kept_frames(plan.geometry.latent_frames, stage.latent_frames)
+        with experts.resident(stage) as denoiser:
+            for observer in observers:
+                observer.on_stage_ready(stage)
+            _run_stage(stage, state, frames, contexts, denoiser, conditioning, observers)
+    return state.latents
+
+
+def _run_stage(
+    stage: Stage,
+    state: SamplerState,
+    frames: list[int],
+    contexts: Contexts,
+    denoiser: Denoiser,
+    conditioning: Conditioning,
+    observers: Sequence[Observer],
+) -> None:
+    for step in stage.steps:
+        latents = state.latents
+        hidden_states, timestep = conditioning.model_input(latents, step.timestep, frames)
+        velocities = denoiser.predict(hidden_states, timestep, {b: contexts[b] for b in step.branches})
+        velocity, state.delta = step.guidance.combine(velocities, state.delta)
+        state.latents = conditioning.pin(state.solver.step(latents, velocity, step), frames)
+        event = StepEvent(
+            step=step,
+            latents_in=latents,
+            latents_out=state.latents,
+            velocities=velocities,
+            velocity=velocity,
+            hidden_states=hidden_states,
+            timestep=timestep,
+            denoiser=denoiser,
+            contexts=contexts,
+        )
+        for observer in observers:
+            observer.on_step_end(event)

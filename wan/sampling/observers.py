@@ -1,0 +1,125 @@
+"""Observers: see every stage and step, change nothing. Progress bar, timing, NaN guard, records."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from wan.errors import NumericalError
+from wan.sampling.guidance import Branch
+from wan.sampling.plan import Plan, Stage, Step
+
+if TYPE_CHECKING:
+    from wan.sampling.loop import Contexts, Denoiser
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepEvent:
+    """What an observer sees after a step: latents before and after (B, C, F, h, w), velocities by branch and combined,
+    and the denoiser with its input and all contexts, so that an instrument can evaluate a skipped branch beside the
+    run."""
+
+    step: Step
+    latents_in: Tensor
+    latents_out: Tensor
+    velocities: dict[Branch, Tensor]
+    velocity: Tensor
+    hidden_states: Tensor
+    timestep: Tensor
+    denoiser: "Denoiser"
+    contexts: "Contexts"
+
+
+class Observer:
+    """Does nothing; an instrument overrides what it needs."""
+
+    def on_stage_start(self, stage: Stage) -> None:
+        """Before the stage's expert is brought to the device."""
+
+    def on_stage_ready(self, stage: Stage) -> None:
+        """The expert is on the device; the first step follows."""
+
+    def on_step_end(self, event: StepEvent) -> None:
+        """After every step."""
+
+
+class ProgressBar(Observer):
+    """A bar over all steps that names the expert at work; ``close`` it, or use it in ``with``."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._bar = tqdm(total=len(plan.steps), desc="sampling", unit="step")
+
+    def on_stage_start(self, stage: Stage) -> None:
+        self._bar.set_postfix_str(f"{stage.expert.value}, {stage.latent_frames} latent frames")
+
+    def on_step_end(self, event: StepEvent) -> None:
+        self._bar.update()
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.close()
+
+
+class NaNGuard(Observer):
+    """Stops the run at the first value that is not finite."""
+
+    def on_step_end(self, event: StepEvent) -> None:
+        if not torch.isfinite(event.latents_out).all():
+            step = event.step
+            raise NumericalError(
+                f"step {step.index + 1} ({step.expert.value} expert, sigma {step.sigma:.4f}) produced a value that is "
+                "not finite; try --dtype bfloat16 or float32, or a lower --sample_guide_scale"
+            )
+
+
+@dataclass(slots=True)
+class StepTimer(Observer):
+    """Seconds of every step and of every expert switch (load, move and frame completion), on a synchronised device."""
+
+    device: torch.device
+    clock: Callable[[], float] = time.perf_counter
+    step_seconds: list[float] = field(default_factory=list)
+    switch_seconds: list[float] = field(default_factory=list)
+    _last: float = 0.0
+
+    def on_stage_start(self, stage: Stage) -> None:
+        self._last = self._now()
+
+    def on_stage_ready(self, stage: Stage) -> None:
+        self.switch_seconds.append(self._lap())
+
+    def on_step_end(self, event: StepEvent) -> None:
+        self.step_seconds.append(self._lap())
+
+    def _lap(self) -> float:
+        now = self._now()
+        seconds, self._last = now - self._last, now
+        return seconds
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return self.clock()
+
+
+@dataclass(slots=True)
+class ForwardCounter:
+    """Counts what the denoisers really evaluated: called by them at every forward, one count per branch."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    token_forwards: int = 0
+
+    def __call__(self, expert: str, branch: Branch, tokens: int) -> None:
+        self.counts[f"{expert}.{branch.value}"] += 1
+        self.token_forwards += tokens
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()

@@ -1,0 +1,176 @@
+"""Policies: how settings become a plan. Each one decides a column of the plan; none of them runs during sampling."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from wan.errors import InvalidInput
+from wan.sampling.geometry import Geometry, half_latent_frames
+from wan.sampling.guidance import (
+    TRUNCATION_MODES,
+    Branch,
+    ClassifierFree,
+    Guidance,
+    ReusedDelta,
+    SingleBranch,
+)
+from wan.sampling.plan import Expert, Plan, Step
+from wan.sampling.schedule import NUM_TRAIN_TIMESTEPS, SOLVER_NAMES, sigma_grid
+from wan.settings import SamplingSettings
+
+FRAME_COMPLETIONS = ("repeat", "improved", "interpolate")
+
+
+def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
+    """Decide every step of a run; ``InvalidInput`` says what cannot be planned and what to change."""
+    _refuse_bad_values(settings)
+    grid = sigma_grid(settings.solver, steps=settings.steps, shift=settings.shift)
+    experts = [expert_for(timestep, settings.boundary) for timestep in grid.timesteps]
+    _refuse_impossible_combinations(settings, geometry, experts)
+    truncated, notices = truncated_steps(settings, experts)
+    frames = latent_frame_counts(settings, geometry, experts)
+    guidances = guidance_per_step(settings, experts, truncated)
+    notices += _fallback_notices(settings, experts, guidances, truncated)
+    steps = tuple(
+        Step(
+            index=index,
+            sigma=sigma,
+            sigma_next=sigma_next,
+            timestep=grid.timesteps[index],
+            expert=experts[index],
+            latent_frames=frames[index],
+            guidance=guidances[index],
+        )
+        for index, (sigma, sigma_next) in enumerate(pairwise(grid.sigmas))
+    )
+    return Plan(
+        geometry=geometry,
+        solver=settings.solver,
+        shift=settings.shift,
+        boundary=settings.boundary,
+        frame_completion=settings.frame_completion,
+        steps=steps,
+        notices=tuple(notices),
+    )
+
+
+def expert_for(timestep: int, boundary: float | None) -> Expert:
+    """The official rule: the high-noise expert iff t >= boundary * 1000."""
+    if boundary is None:
+        return Expert.SINGLE
+    return Expert.HIGH_NOISE if timestep >= boundary * NUM_TRAIN_TIMESTEPS else Expert.LOW_NOISE
+
+
+def truncated_steps(settings: SamplingSettings, experts: Sequence[Expert]) -> tuple[frozenset[int], list[str]]:
+    """Indices of the steps whose CFG is truncated: the last N of the low-noise (or single) expert, the last M of the
+    high-noise expert; with one sentence for each count that was clipped to the length of its expert's range."""
+    last_expert = Expert.SINGLE if settings.boundary is None else Expert.LOW_NOISE
+    requests = (
+        ("--cfg_truncate_steps", settings.cfg_truncate_steps, last_expert),
+        ("--cfg_truncate_high_noise_steps", settings.cfg_truncate_high_noise_steps, Expert.HIGH_NOISE),
+    )
+    truncated: set[int] = set()
+    notices = []
+    for flag, count, expert in requests:
+        own = [index for index, name in enumerate(experts) if name is expert]
+        if count > len(own):
+            notices.append(f"{flag} {count} is clipped to {len(own)}: the {expert.value} expert has {len(own)} steps")
+        truncated.update(own[max(0, len(own) - count) :])
+    return frozenset(truncated), notices
+
+
+def latent_frame_counts(settings: SamplingSettings, geometry: Geometry, experts: Sequence[Expert]) -> list[int]:
+    """Half-frame generation: the high-noise expert works on ceil(L/2) of the L latent frames."""
+    full = geometry.latent_frames
+    high = full if settings.frame_completion is None else half_latent_frames(full)
+    return [high if expert is Expert.HIGH_NOISE else full for expert in experts]
+
+
+def guidance_per_step(
+    settings: SamplingSettings, experts: Sequence[Expert], truncated: frozenset[int]
+) -> list[Guidance]:
+    """Full CFG, or the truncation mode's guidance where a step is truncated.
+
+    A mode that reuses D needs a fully guided step of the same expert before it; where the whole range of an expert is
+    truncated there is none, and the step falls back to the conditional branch alone.
+    """
+    mode = TRUNCATION_MODES[settings.cfg_truncate_mode]
+    guidances: list[Guidance] = []
+    measured_at: dict[Expert, int] = {}
+    for index, expert in enumerate(experts):
+        scale = _scale(settings, expert)
+        guidance = mode(scale, index - measured_at.get(expert, index)) if index in truncated else _full(scale)
+        if isinstance(guidance, ReusedDelta) and expert not in measured_at:
+            guidance = SingleBranch(Branch.COND)
+        if isinstance(guidance, ClassifierFree):
+            measured_at[expert] = index
+        guidances.append(guidance)
+    return guidances
+
+
+def _fallback_notices(
+    settings: SamplingSettings, experts: Sequence[Expert], guidances: Sequence[Guidance], truncated: frozenset[int]
+) -> list[str]:
+    mode = settings.cfg_truncate_mode
+    wanted = {index for index in truncated if isinstance(TRUNCATION_MODES[mode](2.0, 1), ReusedDelta)}
+    fallen = {experts[index] for index in wanted if not isinstance(guidances[index], ReusedDelta)}
+    return [
+        f"the {expert.value} expert has no fully guided step left, so mode {mode} has no difference to reuse there: "
+        "its truncated steps use the conditional branch alone"
+        for expert in Expert
+        if expert in fallen
+    ]
+
+
+def _full(scale: float) -> Guidance:
+    # at scale 1 the unconditional branch cancels out of the CFG equation: evaluating it would buy nothing
+    return SingleBranch(Branch.COND) if scale == 1.0 else ClassifierFree(scale)
+
+
+def _scale(settings: SamplingSettings, expert: Expert) -> float:
+    return settings.high_noise_guidance_scale if expert is Expert.HIGH_NOISE else settings.low_noise_guidance_scale
+
+
+def _refuse_bad_values(settings: SamplingSettings) -> None:
+    if settings.solver not in SOLVER_NAMES:
+        raise InvalidInput(f"--sample_solver {settings.solver!r} is unknown; choose one of {', '.join(SOLVER_NAMES)}")
+    if settings.steps < 1:
+        raise InvalidInput(f"--sample_steps {settings.steps} must be at least 1")
+    if not settings.shift > 0:
+        raise InvalidInput(f"--sample_shift {settings.shift:g} must be greater than 0 (official: 3 to 12)")
+    for flag, count in (
+        ("--cfg_truncate_steps", settings.cfg_truncate_steps),
+        ("--cfg_truncate_high_noise_steps", settings.cfg_truncate_high_noise_steps),
+    ):
+        if count < 0:
+            raise InvalidInput(f"{flag} {count} must be 0 (off) or the number of last steps to truncate")
+    _refuse_unknown("--cfg_truncate_mode", settings.cfg_truncate_mode, tuple(TRUNCATION_MODES))
+    _refuse_unknown("--frame_completion", settings.frame_completion, FRAME_COMPLETIONS)
+
+
+def _refuse_unknown(flag: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise InvalidInput(f"{flag} {value!r} is unknown; choose one of {', '.join(known)}")
+
+
+def _refuse_impossible_combinations(settings: SamplingSettings, geometry: Geometry, experts: Sequence[Expert]) -> None:
+    if settings.boundary is None and settings.cfg_truncate_high_noise_steps:
+        raise InvalidInput(
+            f"--cfg_truncate_high_noise_steps {settings.cfg_truncate_high_noise_steps} needs a model with two experts; "
+            "this task has one: use --cfg_truncate_steps, which counts from the end"
+        )
+    if settings.frame_completion is None:
+        return
+    if settings.boundary is None:
+        raise InvalidInput(
+            "--enable_half_frame_generation needs a model with two experts, because the frames are completed at the "
+            "expert switch; this task has one: leave the flag out or use t2v-A14B, i2v-A14B or t2v-demo"
+        )
+    if geometry.latent_frames == 1:
+        raise InvalidInput(
+            "--enable_half_frame_generation cannot halve a one-frame output: leave the flag out or raise --frame_num"
+        )
+    if Expert.LOW_NOISE not in experts:
+        raise InvalidInput(
+            f"--enable_half_frame_generation needs a low-noise step to complete the frames in, and {settings.steps} "
+            f"steps at shift {settings.shift:g} have none: raise --sample_steps or lower --sample_shift"
+        )

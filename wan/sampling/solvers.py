@@ -1,0 +1,98 @@
+"""Solver adapters: diffusers' multistep schedulers on the plan's own sigmas, restartable and exact under frame maps.
+
+UniPC (Zhao et al. 2023) and DPM-Solver++ (Lu et al. 2022), both of order 2 as the official code runs them. A multistep
+solver remembers tensors of the latent's shape; when the number of frames changes, they must change with it or go.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from diffusers.schedulers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from torch import Tensor
+
+from wan.sampling.plan import Plan, Step
+
+FrameMap = Callable[[Tensor], Tensor]
+
+
+class Solver(Protocol):
+    """What the loop needs of a solver; one object serves one run."""
+
+    def step(self, latents: Tensor, velocity: Tensor, step: Step) -> Tensor:
+        """Latents (B, C, F, h, w) at ``step.sigma_next`` from latents and velocity at ``step.sigma``."""
+
+    def denoised(self) -> Tensor:
+        """x0 (B, C, F, h, w) as estimated at the last step: x - sigma v."""
+
+    def map_frames(self, frame_map: FrameMap) -> None:
+        """Send every remembered tensor through ``frame_map``: the run continues as if it always had those frames."""
+
+    def restart(self) -> None:
+        """Forget the history; the next step is of first order, at the same place of the schedule."""
+
+
+class MultistepSolver:
+    """A diffusers multistep scheduler on the plan's sigmas, counted by index because timesteps may repeat."""
+
+    def __init__(self, scheduler: Any, plan: Plan) -> None:
+        scheduler.set_timesteps(len(plan.steps))
+        scheduler.sigmas = torch.from_numpy(np.array(plan.sigmas, dtype=np.float32))
+        scheduler.timesteps = torch.tensor(plan.timesteps, dtype=torch.int64)
+        scheduler.set_begin_index(0)
+        self._scheduler = scheduler
+
+    def step(self, latents: Tensor, velocity: Tensor, step: Step) -> Tensor:
+        return self._scheduler.step(velocity, step.timestep, latents, return_dict=False)[0]
+
+    def denoised(self) -> Tensor:
+        return self._scheduler.model_outputs[-1]
+
+    def map_frames(self, frame_map: FrameMap) -> None:
+        outputs = self._scheduler.model_outputs
+        self._scheduler.model_outputs = [None if output is None else frame_map(output) for output in outputs]
+
+    def restart(self) -> None:
+        self._scheduler.lower_order_nums = 0
+
+
+class UniPC(MultistepSolver):
+    """UniPC of order 2; its corrector recomputes x from ``last_sample``, which therefore follows every frame change."""
+
+    def __init__(self, plan: Plan) -> None:
+        scheduler = UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=plan.shift
+        )
+        super().__init__(scheduler, plan)
+
+    def map_frames(self, frame_map: FrameMap) -> None:
+        super().map_frames(frame_map)
+        last = self._scheduler.last_sample
+        self._scheduler.last_sample = None if last is None else frame_map(last)
+
+    def restart(self) -> None:
+        super().restart()
+        self._scheduler.last_sample = None
+
+
+class DPMPlusPlus(MultistepSolver):
+    """DPM-Solver++ (2M, midpoint)."""
+
+    def __init__(self, plan: Plan) -> None:
+        scheduler = DPMSolverMultistepScheduler(
+            prediction_type="flow_prediction",
+            use_flow_sigmas=True,
+            flow_shift=plan.shift,
+            algorithm_type="dpmsolver++",
+            solver_order=2,
+        )
+        super().__init__(scheduler, plan)
+
+
+SOLVERS: Mapping[str, Callable[[Plan], Solver]] = {"unipc": UniPC, "dpm++": DPMPlusPlus}
+
+
+def make_solver(plan: Plan) -> Solver:
+    """A fresh solver at the start of the plan."""
+    return SOLVERS[plan.solver](plan)

@@ -1,0 +1,20 @@
+"""The state of a run: everything frame-shaped that lives from step to step, in one object."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from wan.sampling.solvers import Solver
+
+
+@dataclass(kw_only=True, slots=True)
+class SamplerState:
+    """Latents (B, C, F, h, w), the noise of ALL frames (B, C, L, h, w), the solver's history, the last CFG difference.
+
+    A position keeps its noise for the whole run: a stage on fewer frames indexes ``noise``, it never draws anew.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    solver: Solver
+    delta: Tensor | None = None

@@ -1,0 +1,55 @@
+"""What one run samples with: frozen values, resolved from flags or arguments, before any plan or weight exists."""
+
+from dataclasses import dataclass
+
+from wan.configs import TaskConfig
+
+DEFAULT_TRUNCATION_MODE = "decay"  # the closest to the same-seed baseline: docs/cfg-truncation.md
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplingSettings:
+    """Everything that decides the plan, apart from the video's shape.
+
+    ``boundary`` None means a single expert, which is guided by ``low_noise_guidance_scale``.
+    ``frame_completion`` None means that every stage works on all frames; a name switches half-frame generation on.
+    """
+
+    solver: str
+    steps: int
+    shift: float
+    boundary: float | None
+    low_noise_guidance_scale: float
+    high_noise_guidance_scale: float
+    cfg_truncate_steps: int = 0
+    cfg_truncate_high_noise_steps: int = 0
+    cfg_truncate_mode: str = DEFAULT_TRUNCATION_MODE
+    frame_completion: str | None = None
+
+
+def guidance_scales(value: float | tuple[float, float]) -> tuple[float, float]:
+    """The official ``guide_scale`` (one number, or (low noise, high noise)) as (low noise, high noise)."""
+    if isinstance(value, int | float):
+        return float(value), float(value)
+    low, high = value
+    return float(low), float(high)
+
+
+def frame_completion_name(*, half_frame: bool, improved: bool) -> str | None:
+    """The completion that the seeds' two flags ask for; None when half-frame generation is off."""
+    if not half_frame:
+        return None
+    return "improved" if improved else "repeat"
+
+
+def default_settings(config: TaskConfig) -> SamplingSettings:
+    """The official settings of a task: every shortcut off."""
+    low, high = guidance_scales(config.sample_guide_scale)
+    return SamplingSettings(
+        solver="unipc",
+        steps=config.sample_steps,
+        shift=config.sample_shift,
+        boundary=config.boundary,
+        low_noise_guidance_scale=low,
+        high_noise_guidance_scale=high,
+    )

@@ -1,0 +1,242 @@
+"""One run of the command: plan, pipeline, latents on disk, video on disk, everything recorded as it happens."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from torch import Tensor
+
+from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
+from wan.models.denoiser import batched, one_by_one
+from wan.models.devices import pick_device
+from wan.options import Options
+from wan.runs import (
+    IMAGE_NAME,
+    LATENTS_NAME,
+    VIDEO_NAME,
+    RunRecord,
+    checkpoint_identity,
+    create_run_directory,
+    environment_versions,
+    reproduce_command,
+)
+from wan.runs.latents import save_latents
+from wan.runs.video import write_image, write_video
+from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepEvent, StepTimer
+from wan.sampling.plan import Plan
+from wan.sampling.policies import make_plan
+from wan.sampling.price import forwards_by, price
+from wan.sampling.table import format_plan, format_price, plan_record
+from wan.text2video import WanT2V, resolve_seed
+
+PARTIAL_LATENTS_NAME = "partial_latents.safetensors"
+Report = Callable[[str], None]
+
+
+def run(options: Options, *, argv: Sequence[str], report: Report) -> Path:
+    """Make what ``options`` ask for; returns the file that was made. ``report`` gets the lines for the user."""
+    plan = make_plan(options.settings, options.geometry)
+    checkpoint = open_checkpoint(options.config, find_checkpoint_dir(options.config, options.ckpt_dir))
+    device = pick_device(options.device)
+    tag = price(plan, checkpoint.denoiser_size)
+    for line in (*options.notices, *plan.notices, format_plan(plan), format_price(tag)):
+        report(line)
+    seed = resolve_seed(options.seed)
+    directory = create_run_directory(
+        options.output_dir, task=options.config.name, prompt=options.prompt, now=datetime.now()
+    )
+    report(f"run folder: {directory}  (seed {seed})")
+    record = RunRecord(
+        directory,
+        _initial_record(options, plan, checkpoint, seed=seed, argv=argv, device=str(device))
+        | {"plan": plan_record(plan) | {"price": tag.as_dict()}},
+    )
+    with record:
+        return _Run(options=options, plan=plan, seed=seed, directory=directory, record=record, report=report).execute()
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Named seconds; ``measure`` adds to a name."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+
+@dataclass(slots=True)
+class LastLatents(Observer):
+    """Keeps the newest latents, so that an interrupted run can put them on disk."""
+
+    event: StepEvent | None = None
+
+    def on_step_end(self, event: StepEvent) -> None:
+        self.event = event
+
+
+@dataclass(kw_only=True, slots=True)
+class _Run:
+    """The steps of one run, in the order in which they must not be lost: latents first, then the video."""
+
+    options: Options
+    plan: Plan
+    seed: int
+    directory: Path
+    record: RunRecord
+    report: Report
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+
+    def execute(self) -> Path:
+        options = self.options
+        with self.stopwatch.measure("model_load"):
+            pipeline = WanT2V(
+                options.config,
+                options.ckpt_dir,
+                t5_cpu=options.t5_cpu,
+                device=options.device,
+                dtype=options.dtype,
+                evaluate=batched if options.batch_cfg else one_by_one,
+            )
+        self._warn_unknown_words(pipeline)
+        timer = StepTimer(device=pipeline.device)
+        latents = self._sample(pipeline, timer)
+        latents_path = self.directory / LATENTS_NAME
+        with self.stopwatch.measure("save"):
+            save_latents(latents_path, latents, metadata=self._metadata())
+        self._record_sampling(pipeline, timer)
+        with self.stopwatch.measure("decode"):
+            video = pipeline.decode(latents)
+        with self.stopwatch.measure("save"):
+            path = self._save(video)
+        timing = self._timing(timer)
+        self.record.update(outputs={"video": str(path), "latents": str(latents_path)}, timing=timing)
+        self._report_timing(timing)
+        self.report(f"saved {path}")
+        return path
+
+    def _sample(self, pipeline: WanT2V, timer: StepTimer) -> Tensor:
+        with self.stopwatch.measure("text_encoding"):
+            contexts = pipeline.encode(self.options.prompt, self.options.negative_prompt)
+        last = LastLatents()
+        with ExitStack() as stack:
+            observers: list[Observer] = [timer, NaNGuard(), last]
+            if not self.options.quiet:
+                observers.append(stack.enter_context(ProgressBar(self.plan)))
+            try:
+                return pipeline.sample(
+                    self.plan,
+                    contexts,
+                    seed=self.seed,
+                    offload_model=self.options.offload_model,
+                    observers=observers,
+                )
+            except BaseException:
+                self._keep_partial(last.event, pipeline)
+                raise
+
+    def _keep_partial(self, event: StepEvent | None, pipeline: WanT2V) -> None:
+        self.record.update(forwards=self._forwards(pipeline))
+        if event is None:
+            return
+        path = self.directory / PARTIAL_LATENTS_NAME
+        step = event.step
+        metadata = self._metadata() | {"step": str(step.index + 1), "sigma": repr(step.sigma_next)}
+        save_latents(path, event.latents_out[0], metadata=metadata)
+        self.record.update(outputs={"partial_latents": str(path), "steps_done": step.index + 1})
+        self.report(f"kept the latents after step {step.index + 1} of {len(self.plan.steps)}: {path}")
+
+    def _save(self, video: Tensor) -> Path:
+        options = self.options
+        if options.config.is_image_task:
+            path = options.save_file or self.directory / IMAGE_NAME
+            write_image(path, video, metadata=self._metadata())
+        else:
+            path = options.save_file or self.directory / VIDEO_NAME
+            write_video(path, video, fps=options.config.sample_fps, metadata=self._metadata())
+        return path
+
+    def _metadata(self) -> dict[str, str]:
+        sections = self.record.sections
+        return {name: str(sections[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
+
+    def _record_sampling(self, pipeline: WanT2V, timer: StepTimer) -> None:
+        self.record.update(forwards=self._forwards(pipeline), timing=self._timing(timer))
+
+    def _forwards(self, pipeline: WanT2V) -> dict[str, Any]:
+        counter = pipeline.forward_counter
+        return {
+            "planned": self.plan.forwards,
+            "executed": counter.total,
+            "planned_by": forwards_by(self.plan),
+            "executed_by": dict(counter.counts),
+            "executed_token_forwards": counter.token_forwards,
+        }
+
+    def _timing(self, timer: StepTimer) -> dict[str, Any]:
+        """Seconds. The first expert's load counts as model load, every later one as expert switch."""
+        first, *switches = timer.switch_seconds or [0.0]
+        inference = sum(timer.step_seconds)
+        seconds = self.stopwatch.seconds
+        return seconds | {
+            "model_load": seconds["model_load"] + first,
+            "inference": inference,
+            "expert_switch": sum(switches),
+            "steps": timer.step_seconds,
+            "seconds_per_step": inference / max(1, len(timer.step_seconds)),
+            "frames_per_second": self.plan.geometry.pixel_frames / inference if inference else 0.0,
+        }
+
+    def _report_timing(self, timing: dict[str, Any]) -> None:
+        self.report(
+            f"model load {timing['model_load']:.2f} s, text encoding {timing['text_encoding']:.2f} s, "
+            f"pure inference {timing['inference']:.2f} s, expert switch {timing['expert_switch']:.2f} s, "
+            f"decode {timing['decode']:.2f} s, save {timing['save']:.2f} s"
+        )
+        self.report(
+            f"{timing['seconds_per_step']:.3f} s per step, {timing['frames_per_second']:.2f} frames per second "
+            "of pure inference"
+        )
+
+    def _warn_unknown_words(self, pipeline: WanT2V) -> None:
+        unknown = pipeline.unknown_words(self.options.prompt)
+        if not unknown or not self.options.config.bundled_checkpoint:
+            return
+        notice = f"the demo model does not know {', '.join(unknown)} and ignores them; it knows: "
+        notice += ", ".join(pipeline.vocabulary())
+        self.report(notice)
+        self.record.update(adjustments=[*self.record.sections["adjustments"], notice])
+
+
+def _initial_record(
+    options: Options, plan: Plan, checkpoint: Checkpoint, *, seed: int, argv: Sequence[str], device: str
+) -> dict[str, Any]:
+    return {
+        "task": options.config.name,
+        "prompt": options.prompt,
+        "negative_prompt": options.negative_prompt,
+        "seed": seed,
+        "command": reproduce_command(argv, seed=seed),
+        "settings": {
+            **asdict(options.settings),
+            "size": [options.geometry.width, options.geometry.height],
+            "frame_num": options.geometry.pixel_frames,
+            "fps": options.config.sample_fps,
+            "dtype": options.dtype or options.config.param_dtype,
+            "device": device,
+            "batch_cfg": options.batch_cfg,
+        },
+        "adjustments": [*options.notices, *plan.notices],
+        "forwards": {"planned": plan.forwards, "executed": 0},
+        "versions": environment_versions(device),
+        "checkpoint": checkpoint_identity(checkpoint.path),
+    }
