@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
+from wan.loading.progress import silence_loading_bars
 from wan.models.denoiser import batched, one_by_one
 from wan.models.devices import pick_device
 from wan.options import Options
@@ -39,6 +40,7 @@ Report = Callable[[str], None]
 
 def run(options: Options, *, argv: Sequence[str], report: Report) -> Path:
     """Make what ``options`` ask for; returns the file that was made. ``report`` gets the lines for the user."""
+    silence_loading_bars()
     plan = make_plan(options.settings, options.geometry)
     checkpoint = open_checkpoint(options.config, find_checkpoint_dir(options.config, options.ckpt_dir))
     device = pick_device(options.device)

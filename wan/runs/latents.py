@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from wan.errors import InvalidInput
 from wan.runs.atomic import atomic_path
@@ -17,11 +17,10 @@ def save_latents(path: Path, latents: torch.Tensor, *, metadata: Mapping[str, st
     """Write latents (C, F, h, w) float32, with ``metadata`` in the header; OSError when that fails."""
     assert latents.ndim == 4 and latents.dtype == torch.float32, (latents.shape, latents.dtype)
     tensors = {LATENTS_KEY: latents.detach().cpu().contiguous()}
+    content = save(tensors, metadata=dict(metadata))
     with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata=dict(metadata))
-        except SafetensorError as error:
-            raise OSError(f"cannot write the latents to {path}: {error}") from error
+        # not save_file: it makes the file readable to its owner only, whatever the umask says
+        temporary.write_bytes(content)
 
 
 def load_latents(path: Path) -> torch.Tensor:

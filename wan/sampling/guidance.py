@@ -95,31 +95,32 @@ class ReusedDelta:
         return velocities[self.branch] + self.weight * delta, delta
 
 
-TruncatedGuidance = Callable[[float, int], Guidance]
-"""(guidance scale, steps since D was measured: 1, 2, ...) to the guidance of one truncated step."""
+TruncatedGuidance = Callable[[float, float], Guidance]
+"""(guidance scale, sigma of the step / sigma at which D was measured: below 1) to the guidance of a truncated step."""
 
 
-def _uncond(scale: float, age: int) -> Guidance:
+def _uncond(scale: float, sigma_ratio: float) -> Guidance:
     return SingleBranch(Branch.UNCOND)
 
 
-def _cond(scale: float, age: int) -> Guidance:
+def _cond(scale: float, sigma_ratio: float) -> Guidance:
     return SingleBranch(Branch.COND)
 
 
-def _reuse(scale: float, age: int) -> Guidance:
+def _reuse(scale: float, sigma_ratio: float) -> Guidance:
     return ReusedDelta(Branch.COND, scale - 1.0)
 
 
-def _reuse_uncond(scale: float, age: int) -> Guidance:
+def _reuse_uncond(scale: float, sigma_ratio: float) -> Guidance:
     return ReusedDelta(Branch.UNCOND, scale)
 
 
-def _decay(scale: float, age: int) -> Guidance:
-    return ReusedDelta(Branch.COND, (scale - 1.0) * DECAY**age)
+def _decay(scale: float, sigma_ratio: float) -> Guidance:
+    """D ages with the noise level, not with the step count: between ``reuse`` (power 0) and ``cond`` (infinity)."""
+    return ReusedDelta(Branch.COND, (scale - 1.0) * sigma_ratio**DECAY_POWER)
 
 
-DECAY = 0.7  # per step; chosen by measurement, docs/cfg-truncation.md
+DECAY_POWER = 2.0  # chosen by measurement: docs/cfg-truncation.md
 
 TRUNCATION_MODES: Mapping[str, TruncatedGuidance] = {
     "uncond": _uncond,

@@ -28,7 +28,7 @@ def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
     _refuse_impossible_combinations(settings, geometry, experts)
     truncated, notices = truncated_steps(settings, experts)
     frames = latent_frame_counts(settings, geometry, experts)
-    guidances = guidance_per_step(settings, experts, truncated)
+    guidances = guidance_per_step(settings, experts, truncated, grid.sigmas)
     notices += _fallback_notices(settings, experts, guidances, truncated)
     steps = tuple(
         Step(
@@ -86,7 +86,7 @@ def latent_frame_counts(settings: SamplingSettings, geometry: Geometry, experts:
 
 
 def guidance_per_step(
-    settings: SamplingSettings, experts: Sequence[Expert], truncated: frozenset[int]
+    settings: SamplingSettings, experts: Sequence[Expert], truncated: frozenset[int], sigmas: Sequence[float]
 ) -> list[Guidance]:
     """Full CFG, or the truncation mode's guidance where a step is truncated.
 
@@ -95,14 +95,14 @@ def guidance_per_step(
     """
     mode = TRUNCATION_MODES[settings.cfg_truncate_mode]
     guidances: list[Guidance] = []
-    measured_at: dict[Expert, int] = {}
-    for index, expert in enumerate(experts):
+    measured_at: dict[Expert, float] = {}
+    for index, (expert, sigma) in enumerate(zip(experts, sigmas, strict=False)):
         scale = _scale(settings, expert)
-        guidance = mode(scale, index - measured_at.get(expert, index)) if index in truncated else _full(scale)
+        guidance = mode(scale, sigma / measured_at.get(expert, sigma)) if index in truncated else _full(scale)
         if isinstance(guidance, ReusedDelta) and expert not in measured_at:
             guidance = SingleBranch(Branch.COND)
         if isinstance(guidance, ClassifierFree):
-            measured_at[expert] = index
+            measured_at[expert] = sigma
         guidances.append(guidance)
     return guidances
 
@@ -111,7 +111,7 @@ def _fallback_notices(
     settings: SamplingSettings, experts: Sequence[Expert], guidances: Sequence[Guidance], truncated: frozenset[int]
 ) -> list[str]:
     mode = settings.cfg_truncate_mode
-    wanted = {index for index in truncated if isinstance(TRUNCATION_MODES[mode](2.0, 1), ReusedDelta)}
+    wanted = {index for index in truncated if isinstance(TRUNCATION_MODES[mode](2.0, 1.0), ReusedDelta)}
     fallen = {experts[index] for index in wanted if not isinstance(guidances[index], ReusedDelta)}
     return [
         f"the {expert.value} expert has no fully guided step left, so mode {mode} has no difference to reuse there: "

@@ -1,0 +1,294 @@
+"""Measure what shortcuts cost in quality: every variant against the same-seed baseline, over many prompts and seeds.
+
+    python tools/measure_shortcuts.py --suite cfg            the tables of docs/cfg-truncation.md
+    python tools/measure_shortcuts.py --suite half_frame     the tables of docs/half-frame.md
+
+Prompts are the demo model's held-out combinations, the same number for each motion. Videos are compared as decoded
+floats, before any coding. The floor is another seed of the same prompt: a variant that scores no better has nothing
+in common with its baseline.
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from demo_model.detector import read_clip
+from demo_model.words import MOTION_NAMES, Combination, held_out_combinations
+from wan import WanT2V
+from wan.analysis.metrics import motion_ratio, psnr, ssim_per_frame
+from wan.configs import WAN_CONFIGS, parse_size
+from wan.errors import InvalidInput, WanError
+from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
+from wan.runs import checkpoint_identity, environment_versions, write_json_atomic
+from wan.sampling.geometry import Geometry, geometry_for
+from wan.sampling.guidance import TRUNCATION_MODES, Branch, ReusedDelta
+from wan.sampling.plan import Plan
+from wan.sampling.policies import FRAME_COMPLETIONS, make_plan
+from wan.sampling.price import price
+from wan.settings import SamplingSettings, default_settings
+
+CONFIG = WAN_CONFIGS["t2v-demo"]
+FLOOR_SEED_SHIFT = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """One way to make the video that the baseline makes."""
+
+    name: str
+    plan: Plan
+    seed_shift: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """One prompt and seed, with the baseline's decoded video (N, H, W, 3) in [0, 1]."""
+
+    combination: Combination
+    seed: int
+    baseline: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """One variant on one clip."""
+
+    motion: str
+    psnr: float
+    ssim: float
+    psnr_kept: float
+    psnr_filled: float
+    motion_ratio: float
+    obeys_motion: bool
+    obeys_all: bool
+
+
+def main(argv: Sequence[str]) -> int:
+    args = build_parser().parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    try:
+        result = measure(args)
+    except InvalidInput as error:
+        print(f"measure_shortcuts.py: {error}", file=sys.stderr)
+        return 2
+    except (WanError, OSError) as error:
+        print(f"measure_shortcuts.py: failed: {error}", file=sys.stderr)
+        return 1
+    print(format_result(result))
+    if args.output:
+        write_json_atomic(Path(args.output), result)
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", choices=tuple(SUITES), default="cfg", help="which variants (%(default)s)")
+    parser.add_argument("--per_motion", type=int, default=4, help="prompts for each of the 9 motions (%(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of every prompt (%(default)s)")
+    parser.add_argument("--ckpt_dir", help="another t2v-demo checkpoint")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
+    parser.add_argument("--output", help="also write the figures to this JSON file")
+    return parser
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """All scores of one suite as JSON-ready data."""
+    settings = default_settings(CONFIG)
+    geometry = geometry_for(CONFIG, size=parse_size(CONFIG.default_size), frame_num=CONFIG.frame_num)
+    baseline = make_plan(settings, geometry)
+    variants = SUITES[args.suite](settings, geometry)
+    checkpoint = open_checkpoint(CONFIG, find_checkpoint_dir(CONFIG, args.ckpt_dir))
+    pipeline = WanT2V(CONFIG, args.ckpt_dir)
+    prompts = chosen_prompts(args.per_motion)
+    scores: dict[str, list[Score]] = defaultdict(list)
+    baseline_reading = []
+    for combination in tqdm(prompts, desc=args.suite, unit="prompt"):
+        contexts = pipeline.encode(combination.caption())
+        for seed in args.seeds:
+            video = _make(pipeline, baseline, contexts, seed)
+            clip = Clip(combination=combination, seed=seed, baseline=video)
+            baseline_reading.append(_agreement(video, combination))
+            for variant in variants:
+                method = _make(pipeline, variant.plan, contexts, seed + variant.seed_shift)
+                scores[variant.name].append(score(method, clip))
+    return {
+        "suite": args.suite,
+        "clips": len(baseline_reading),
+        "seeds": args.seeds,
+        "baseline": {"forwards": baseline.forwards, **_means(baseline_reading)},
+        "versions": environment_versions(),
+        "checkpoint": checkpoint_identity(checkpoint.path)["id"],
+        "variants": {
+            variant.name: {
+                "forwards": variant.plan.forwards,
+                "flops_fraction": _flops(variant.plan, checkpoint) / _flops(baseline, checkpoint),
+                **summarise(scores[variant.name]),
+            }
+            for variant in variants
+        },
+    }
+
+
+def cfg_suite(settings: SamplingSettings, geometry: Geometry) -> list[Variant]:
+    """Every mode over short and long truncations, the fading exponent, no CFG at all, and the floor."""
+    spans = ((2, 3), (5, 3), (5, 0), (0, 3), (3, 6))
+    variants = [_floor(settings, geometry)]
+    for low, high in spans:
+        truncated = replace(settings, cfg_truncate_steps=low, cfg_truncate_high_noise_steps=high)
+        for mode in TRUNCATION_MODES:
+            plan = make_plan(replace(truncated, cfg_truncate_mode=mode), geometry)
+            variants.append(Variant(name=f"low {low} + high {high}, {mode}", plan=plan))
+        reuse = make_plan(replace(truncated, cfg_truncate_mode="reuse"), geometry)
+        variants += [
+            Variant(name=f"low {low} + high {high}, decay power {power:g}", plan=faded(reuse, power))
+            for power in (0.5, 1.0, 1.5, 3.0, 4.0)
+        ]
+    off = replace(settings, low_noise_guidance_scale=1.0, high_noise_guidance_scale=1.0)
+    return [*variants, Variant(name="no CFG at all", plan=make_plan(off, geometry)), *_fewer_steps(settings, geometry)]
+
+
+def half_frame_suite(settings: SamplingSettings, geometry: Geometry) -> list[Variant]:
+    """Every completion, alone and with CFG truncation 5 + 3, and the floor."""
+    variants = [_floor(settings, geometry)]
+    for completion in FRAME_COMPLETIONS:
+        half = replace(settings, frame_completion=completion)
+        both = replace(half, cfg_truncate_steps=5, cfg_truncate_high_noise_steps=3)
+        variants.append(Variant(name=f"half-frame, {completion}", plan=make_plan(half, geometry)))
+        variants.append(Variant(name=f"half-frame, {completion} + CFG 5 + 3", plan=make_plan(both, geometry)))
+    return [*variants, *_fewer_steps(settings, geometry)]
+
+
+SUITES = {"cfg": cfg_suite, "half_frame": half_frame_suite}
+
+
+def faded(plan: Plan, power: float) -> Plan:
+    """A ``reuse`` plan whose weights fade as (sigma / sigma of the measurement) ** power."""
+    steps, measured_sigma = [], 1.0
+    for step in plan.steps:
+        if isinstance(step.guidance, ReusedDelta):
+            weight = step.guidance.weight * (step.sigma / measured_sigma) ** power
+            steps.append(replace(step, guidance=ReusedDelta(Branch.COND, weight)))
+        else:
+            measured_sigma = step.sigma
+            steps.append(step)
+    return replace(plan, steps=tuple(steps))
+
+
+def _floor(settings: SamplingSettings, geometry: Geometry) -> Variant:
+    return Variant(name="another seed (floor)", plan=make_plan(settings, geometry), seed_shift=FLOOR_SEED_SHIFT)
+
+
+def _fewer_steps(settings: SamplingSettings, geometry: Geometry) -> list[Variant]:
+    """The control: what the same saving costs when it is bought with fewer steps."""
+    return [
+        Variant(name=f"{steps} steps instead of 20", plan=make_plan(replace(settings, steps=steps), geometry))
+        for steps in (16, 14, 12)
+    ]
+
+
+def chosen_prompts(per_motion: int) -> list[Combination]:
+    """The first held-out combinations of every motion."""
+    by_motion: Mapping[str, list[Combination]] = {name: [] for name in MOTION_NAMES}
+    for combination in held_out_combinations():
+        by_motion[combination.motion].append(combination)
+    fewest = min(len(found) for found in by_motion.values())
+    if not 1 <= per_motion <= fewest:
+        raise InvalidInput(f"--per_motion {per_motion} must be 1 to {fewest}: that many are held out of training")
+    return [combination for found in by_motion.values() for combination in found[:per_motion]]
+
+
+def score(method: np.ndarray, clip: Clip) -> Score:
+    """Compare one video (N, H, W, 3) in [0, 1] with its baseline."""
+    kept = kept_pixel_frames(len(method))
+    agreement = _agreement(method, clip.combination)
+    return Score(
+        motion=clip.combination.motion,
+        psnr=psnr(method, clip.baseline),
+        ssim=float(np.mean(ssim_per_frame(method, clip.baseline))),
+        psnr_kept=psnr(method[kept], clip.baseline[kept]),
+        psnr_filled=psnr(method[~kept], clip.baseline[~kept]),
+        motion_ratio=motion_ratio(method, clip.baseline),
+        obeys_motion=agreement["motion"],
+        obeys_all=agreement["all_four"],
+    )
+
+
+def kept_pixel_frames(pixel_frames: int) -> np.ndarray:
+    """Mask (N,) of the pixel frames behind latent frames 0, 2, 4, ...: frame 0 alone, then groups of four."""
+    latent_frame = (np.arange(pixel_frames) + 3) // 4
+    return latent_frame % 2 == 0
+
+
+def summarise(scores: Sequence[Score]) -> dict[str, Any]:
+    """Means over the clips, the spread and the worst of PSNR, and PSNR by motion."""
+    values = np.array([entry.psnr for entry in scores])
+    by_motion = defaultdict(list)
+    for entry in scores:
+        by_motion[entry.motion].append(entry.psnr)
+    return {
+        "psnr": float(values.mean()),
+        "psnr_std": float(values.std()),
+        "psnr_worst": float(values.min()),
+        "ssim": float(np.mean([entry.ssim for entry in scores])),
+        "psnr_kept": float(np.mean([entry.psnr_kept for entry in scores])),
+        "psnr_filled": float(np.mean([entry.psnr_filled for entry in scores])),
+        "motion_ratio": float(np.median([entry.motion_ratio for entry in scores])),
+        "motion_right": float(np.mean([entry.obeys_motion for entry in scores])),
+        "all_right": float(np.mean([entry.obeys_all for entry in scores])),
+        "psnr_by_motion": {motion: float(np.mean(found)) for motion, found in by_motion.items()},
+    }
+
+
+def _make(pipeline: WanT2V, plan: Plan, contexts: Any, seed: int) -> np.ndarray:
+    video = pipeline.decode(pipeline.sample(plan, contexts, seed=seed, offload_model=False))
+    return ((video.permute(1, 2, 3, 0).numpy() + 1) / 2).clip(0, 1)
+
+
+def _agreement(video: np.ndarray, combination: Combination) -> dict[str, bool]:
+    return read_clip(torch.from_numpy(video).permute(3, 0, 1, 2)).agrees(combination)
+
+
+def _flops(plan: Plan, checkpoint: Checkpoint) -> float:
+    return price(plan, checkpoint.denoiser_size).planned.flops
+
+
+def _means(readings: Sequence[dict[str, bool]]) -> dict[str, float]:
+    return {name: float(np.mean([reading[name] for reading in readings])) for name in readings[0]}
+
+
+def format_result(result: dict[str, Any]) -> str:
+    """Markdown tables, ready for the docs."""
+    base = result["baseline"]
+    lines = [
+        f"{result['clips']} clips (seeds {', '.join(map(str, result['seeds']))}); baseline: {base['forwards']} "
+        f"forwards, motion right {base['motion']:.2f}, all four right {base['all_four']:.2f}",
+        "",
+        "| variant | forwards | FLOPs | PSNR dB (spread, worst) | SSIM | kept / filled dB | motion ratio "
+        "| motion right | all right |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["variants"].items():
+        lines.append(
+            f"| {name} | {row['forwards']} | {row['flops_fraction']:.3f} | {row['psnr']:.1f} ({row['psnr_std']:.1f}, "
+            f"{row['psnr_worst']:.1f}) | {row['ssim']:.3f} | {row['psnr_kept']:.1f} / {row['psnr_filled']:.1f} "
+            f"| {row['motion_ratio']:.2f} | {row['motion_right']:.2f} | {row['all_right']:.2f} |"
+        )
+    motions = list(next(iter(result["variants"].values()))["psnr_by_motion"])
+    lines += ["", f"| PSNR dB | {' | '.join(motions)} |", f"|---{'|---' * len(motions)}|"]
+    for name, row in result["variants"].items():
+        cells = " | ".join(f"{row['psnr_by_motion'][motion]:.1f}" for motion in motions)
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
