@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.tiny_checkpoint import make_tiny_checkpoint
+
 TEST_DATA = Path(__file__).parent / "data"
 
 
@@ -23,3 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     return TEST_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-expert checkpoint for task t2v-demo: tools run on it in a second."""
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("tiny"))

@@ -27,13 +27,17 @@ LAYERS = {
     "settings": {"errors", "configs"},
     "sampling": {"errors", "configs", "settings"},
     # The command line asks the planning half of sampling for its names and defaults; sampling never asks back.
-    "options": _PLANNED,
+    "options": _PLANNED | {"image_input", "machine"},
+    "image_input": {"errors", "configs"},
+    "machine": {"errors"},
     "models": _PLANNED,
-    "loading": _PLANNED | {"models"},
+    "loading": _PLANNED | {"models", "runs"},
     "runs": {"errors"},
     "analysis": _PLANNED | {"runs"},
-    **{name: _PLANNED | {"models", "loading"} for name in _ENTRY},
-    "workflow": _PLANNED | {"options", "models", "loading", "runs"} | _ENTRY,
+    "pipeline": _PLANNED | {"models", "loading", "machine"},
+    **{name: _PLANNED | {"models", "pipeline"} for name in _ENTRY},
+    "session": _PLANNED | {"options", "workflow"},
+    "workflow": _PLANNED | {"options", "models", "loading", "runs", "analysis", "image_input", "pipeline"} | _ENTRY,
 }
 
 MODEL_LIBRARIES = {"diffusers", "transformers"}
@@ -45,8 +49,11 @@ LIGHT_MODULES = (
     "wan.errors",
     "wan.configs",
     "wan.settings",
+    "wan.image_input",
+    "wan.machine",
     "wan.options",
     "wan.sampling.geometry",
+    "wan.sampling.image_size",
     "wan.sampling.schedule",
     "wan.sampling.guidance",
     "wan.sampling.plan",

@@ -11,7 +11,7 @@ from wan.options import build_parser, parse_options
 
 def test_every_task_has_its_official_defaults() -> None:
     for name, config in WAN_CONFIGS.items():
-        options = parse_options(["--task", name])
+        options = parse_options(["--task", name, "--dry_run"])
         assert options.settings.steps == config.sample_steps
         assert options.settings.shift == config.sample_shift
         assert options.settings.solver == "unipc"

@@ -7,12 +7,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wan.image2video import WanI2V
     from wan.text2video import WanT2V
+    from wan.textimage2video import WanTI2V
 
 __version__ = "0.1.0"
-__all__ = ["WanT2V", "__version__"]
+__all__ = ["WanI2V", "WanT2V", "WanTI2V", "__version__"]
 
-_LAZY = {"WanT2V": "wan.text2video"}
+_LAZY = {"WanI2V": "wan.image2video", "WanT2V": "wan.text2video", "WanTI2V": "wan.textimage2video"}
 
 
 def __getattr__(name: str) -> Any:

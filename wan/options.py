@@ -8,8 +8,12 @@ from typing import Any, NoReturn
 
 from wan.configs import WAN_CONFIGS, TaskConfig, parse_size
 from wan.errors import InvalidInput
+from wan.image_input import image_path, open_image
+from wan.machine import MachineOptions, machine_options
+from wan.machine import add_machine_flags as add_machine_flags
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.guidance import TRUNCATION_MODES
+from wan.sampling.image_size import image_geometry
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.settings import DEFAULT_TRUNCATION_MODE, SamplingSettings, frame_completion_name, guidance_scales
 
@@ -22,7 +26,6 @@ _NOT_YET = {
     "prompt_extend_method": None,
     "prompt_extend_model": None,
     "prompt_extend_target_lang": None,
-    "image": None,
 }
 
 
@@ -34,12 +37,13 @@ class Options:
     prompt: str
     negative_prompt: str
     seed: int
+    image: Path | None
     geometry: Geometry
     settings: SamplingSettings
     ckpt_dir: str | None
     device: str | None
     dtype: str | None
-    offload_model: bool
+    machine: MachineOptions
     t5_cpu: bool
     batch_cfg: bool
     output_dir: Path
@@ -48,12 +52,24 @@ class Options:
     dry_run: bool
     quiet: bool
     list_vocabulary: bool
+    enable_debug: bool
+    debug_output_dir: Path
+    debug_dtype: str
     notices: tuple[str, ...]
+
+    @property
+    def offload_model(self) -> bool:
+        """The official flag: whether an expert leaves the device after its stage."""
+        return self.machine.offload != "none"
 
 
 def parse_options(argv: Sequence[str]) -> Options:
     """Flags to ``Options``; ``InvalidInput`` carries the one sentence that a user reads."""
-    args = build_parser().parse_args(argv)
+    return options_from(build_parser().parse_args(argv))
+
+
+def options_from(args: argparse.Namespace) -> Options:
+    """Parsed flags to ``Options``; tools that share flags with generate.py fill the namespace in themselves."""
     _refuse_unavailable(args)
     config = WAN_CONFIGS[args.task]
     notices: list[str] = []
@@ -65,12 +81,13 @@ def parse_options(argv: Sequence[str]) -> Options:
         prompt=config.example_prompt if args.prompt is None else args.prompt,
         negative_prompt=args.negative_prompt or config.sample_neg_prompt,
         seed=args.base_seed,
+        image=image_path(config, args.image, dry_run=args.dry_run),
         geometry=geometry,
         settings=_settings(args, config),
         ckpt_dir=args.ckpt_dir,
         device=args.device,
         dtype=args.dtype,
-        offload_model=True if args.offload_model is None else args.offload_model,
+        machine=machine_options(args),
         t5_cpu=args.t5_cpu,
         batch_cfg=args.batch_cfg,
         output_dir=Path(args.output_dir),
@@ -79,30 +96,34 @@ def parse_options(argv: Sequence[str]) -> Options:
         dry_run=args.dry_run,
         quiet=args.quiet,
         list_vocabulary=args.list_vocabulary,
+        enable_debug=args.enable_debug,
+        debug_output_dir=Path(args.debug_output_dir or Path(args.output_dir) / "debug_outputs"),
+        debug_dtype=args.debug_dtype or "float32",
         notices=tuple(notices),
     )
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse that reports a bad flag like every other bad input: one sentence, exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        raise InvalidInput(f"{message} (see `python generate.py --help`)")
+        raise InvalidInput(f"{message} (see `python {self.prog} --help`)")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``generate.py``."""
-    parser = _Parser(
+    parser = Parser(
         prog="generate.py",
         description="Generate a video with Wan2.2, optionally with training-free shortcuts.",
         epilog="Example: python generate.py --task t2v-demo --prompt 'a red circle moving right on a blue background'",
         allow_abbrev=False,
     )
     _add_request_flags(parser.add_argument_group("what to generate"))
-    _add_sampling_flags(parser.add_argument_group("sampling"))
-    _add_shortcut_flags(parser.add_argument_group("shortcuts (all off by default)"))
-    _add_machine_flags(parser.add_argument_group("machine"))
+    add_sampling_flags(parser.add_argument_group("sampling"))
+    add_shortcut_flags(parser.add_argument_group("shortcuts (all off by default)"))
+    add_machine_flags(parser.add_argument_group("machine"))
     _add_output_flags(parser.add_argument_group("output"))
+    _add_debug_flags(parser.add_argument_group("debug"))
     for name, default in _NOT_YET.items():
         parser.add_argument(f"--{name}", nargs="?", const=True, default=default, help=argparse.SUPPRESS)
     return parser
@@ -113,12 +134,13 @@ def _add_request_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--ckpt_dir", help="checkpoint folder, diffusers layout (t2v-demo brings its own)")
     group.add_argument("--prompt", help="what to show; without it, the task's example prompt")
     group.add_argument("--negative_prompt", default="", help="what to avoid; empty: the task's default negative prompt")
-    group.add_argument("--size", help="W*H in pixels; default: the task's")
+    group.add_argument("--image", help="image that the video starts from (i2v tasks, ti2v-5B)")
+    group.add_argument("--size", help="W*H in pixels; with --image an area, in the image's aspect; default: the task's")
     group.add_argument("--frame_num", type=int, help="pixel frames; brought to the nearest 4n+1; default: the task's")
     group.add_argument("--base_seed", type=int, default=-1, help="random seed; negative: a random one (%(default)s)")
 
 
-def _add_sampling_flags(group: argparse._ArgumentGroup) -> None:
+def add_sampling_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--sample_solver", default="unipc", choices=SOLVER_NAMES, help="(%(default)s)")
     group.add_argument("--sample_steps", "--sampling_steps", type=int, help="denoising steps; default: the task's")
     group.add_argument("--sample_shift", type=float, help="shift of the sigma grid; default: the task's")
@@ -132,7 +154,7 @@ def _add_sampling_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--batch_cfg", action="store_true", help="both guidance passes in one forward (more memory)")
 
 
-def _add_shortcut_flags(group: argparse._ArgumentGroup) -> None:
+def add_shortcut_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--cfg_truncate_steps", type=int, default=0, metavar="N", help="skip a guidance pass in the last N steps"
     )
@@ -161,35 +183,24 @@ def _add_shortcut_flags(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_machine_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps (auto)")
-    group.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), help="of the networks; default: the task's"
-    )
-    group.add_argument(
-        "--offload_model", type=_bool, metavar="BOOL", help="expert back to host memory after its stage (True)"
-    )
-    group.add_argument("--t5_cpu", action="store_true", help="run the text encoder on the CPU")
-    group.add_argument(
-        "--convert_model_dtype", action="store_true", help="accepted for compatibility: models always load in --dtype"
-    )
-
-
 def _add_output_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--output_dir", default="outputs", help="one folder per run is made in here (%(default)s)")
     group.add_argument("--save_file", help="where the video goes instead of the run folder")
-    group.add_argument("--overwrite", action="store_true", help="let --save_file replace an existing file")
+    group.add_argument("--overwrite", action="store_true", help="let --save_file and --debug_output_dir replace files")
     group.add_argument("--dry_run", action="store_true", help="print the plan and its price, load nothing")
     group.add_argument("--quiet", action="store_true", help="print errors only")
     group.add_argument("--list_vocabulary", action="store_true", help="print the words that t2v-demo knows")
 
 
-def _bool(text: str) -> bool:
-    values = {"true": True, "1": True, "yes": True, "t": True, "y": True}
-    values |= {"false": False, "0": False, "no": False, "f": False, "n": False}
-    if text.lower() not in values:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a boolean; use True or False")
-    return values[text.lower()]
+def _add_debug_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--enable_debug",
+        action="store_true",
+        help="keep the latents of every step and analyse the guidance error (docs/experiments.md); the result is "
+        "bit-identical, and skipped passes are evaluated beside the run",
+    )
+    group.add_argument("--debug_output_dir", help="where it goes (<output_dir>/debug_outputs; then -2, -3, ...)")
+    group.add_argument("--debug_dtype", choices=("float32", "bfloat16", "float16"), help="of its latents (float32)")
 
 
 def _refuse_unavailable(args: argparse.Namespace) -> None:
@@ -198,6 +209,8 @@ def _refuse_unavailable(args: argparse.Namespace) -> None:
             raise InvalidInput(f"--{name} is not available in this version; leave it out (see CHANGELOG.md)")
     if args.enable_improved_frame_completion and not args.enable_half_frame_generation:
         raise InvalidInput("--enable_improved_frame_completion needs --enable_half_frame_generation; give both")
+    if (args.debug_output_dir or args.debug_dtype) and not args.enable_debug:
+        raise InvalidInput("--debug_output_dir and --debug_dtype need --enable_debug; give it too, or leave them out")
     if args.list_vocabulary and WAN_CONFIGS[args.task].bundled_checkpoint is None:
         raise InvalidInput(f"--list_vocabulary is for closed vocabularies, and {args.task} has an open one: drop it")
 
@@ -208,7 +221,12 @@ def _geometry(args: argparse.Namespace, config: TaskConfig, notices: list[str]) 
     except ValueError as error:
         raise InvalidInput(str(error)) from None
     asked = config.frame_num if args.frame_num is None else args.frame_num
-    geometry = geometry_for(config, size=size, frame_num=asked)
+    if image := image_path(config, args.image, dry_run=args.dry_run):
+        image_size, area = open_image(image).size, size[0] * size[1]
+        geometry = image_geometry(config, image_size=image_size, max_area=area, frame_num=asked)
+        notices.append(f"the video is {geometry.width}*{geometry.height}: the image's aspect, the area of --size")
+    else:
+        geometry = geometry_for(config, size=size, frame_num=asked)
     if geometry.pixel_frames != asked:
         form = "1" if config.is_image_task else "4n+1"
         notices.append(f"--frame_num {asked} becomes {geometry.pixel_frames} ({config.name} makes {form} frames)")

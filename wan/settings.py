@@ -53,3 +53,34 @@ def default_settings(config: TaskConfig) -> SamplingSettings:
         low_noise_guidance_scale=low,
         high_noise_guidance_scale=high,
     )
+
+
+def settings_from(
+    config: TaskConfig,
+    *,
+    sample_solver: str,
+    sampling_steps: int,
+    shift: float,
+    guide_scale: float | tuple[float, float],
+    cfg_truncate_steps: int = 0,
+    cfg_truncate_high_noise_steps: int = 0,
+    cfg_truncate_mode: str = DEFAULT_TRUNCATION_MODE,
+    enable_half_frame_generation: bool = False,
+    enable_improved_frame_completion: bool = False,
+) -> SamplingSettings:
+    """The arguments of ``generate``, official and ours, as settings."""
+    low, high = guidance_scales(guide_scale)
+    return SamplingSettings(
+        solver=sample_solver,
+        steps=sampling_steps,
+        shift=shift,
+        boundary=config.boundary,
+        low_noise_guidance_scale=low,
+        high_noise_guidance_scale=high,
+        cfg_truncate_steps=cfg_truncate_steps,
+        cfg_truncate_high_noise_steps=cfg_truncate_high_noise_steps,
+        cfg_truncate_mode=cfg_truncate_mode,
+        frame_completion=frame_completion_name(
+            half_frame=enable_half_frame_generation, improved=enable_improved_frame_completion
+        ),
+    )

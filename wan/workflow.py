@@ -1,20 +1,24 @@
 """One run of the command: plan, pipeline, latents on disk, video on disk, everything recorded as it happens."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from torch import Tensor
 
+import wan
+from wan.analysis.debug import ANALYSIS_FOLDER, REPORT_NAME, DebugRun, open_debug
+from wan.image_input import open_image
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
 from wan.loading.progress import silence_loading_bars
 from wan.models.denoiser import batched, one_by_one
 from wan.models.devices import pick_device
 from wan.options import Options
+from wan.pipeline import Conditions, Pipeline, resolve_seed
 from wan.runs import (
     IMAGE_NAME,
     LATENTS_NAME,
@@ -26,13 +30,13 @@ from wan.runs import (
     reproduce_command,
 )
 from wan.runs.latents import save_latents
+from wan.runs.stopwatch import Stopwatch
 from wan.runs.video import write_image, write_video
-from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepEvent, StepTimer
+from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepEvent, StepTimer, TimerResume
 from wan.sampling.plan import Plan
 from wan.sampling.policies import make_plan
 from wan.sampling.price import forwards_by, price
 from wan.sampling.table import format_plan, format_price, plan_record
-from wan.text2video import WanT2V, resolve_seed
 
 PARTIAL_LATENTS_NAME = "partial_latents.safetensors"
 Report = Callable[[str], None]
@@ -47,6 +51,7 @@ def run(options: Options, *, argv: Sequence[str], report: Report) -> Path:
     tag = price(plan, checkpoint.denoiser_size)
     for line in (*options.notices, *plan.notices, format_plan(plan), format_price(tag)):
         report(line)
+    debug = _open_debug(options, plan, report)
     seed = resolve_seed(options.seed)
     directory = create_run_directory(
         options.output_dir, task=options.config.name, prompt=options.prompt, now=datetime.now()
@@ -54,26 +59,36 @@ def run(options: Options, *, argv: Sequence[str], report: Report) -> Path:
     report(f"run folder: {directory}  (seed {seed})")
     record = RunRecord(
         directory,
-        _initial_record(options, plan, checkpoint, seed=seed, argv=argv, device=str(device))
+        initial_record(options, plan, checkpoint, seed=seed, argv=argv, device=str(device))
         | {"plan": plan_record(plan) | {"price": tag.as_dict()}},
     )
     with record:
-        return _Run(options=options, plan=plan, seed=seed, directory=directory, record=record, report=report).execute()
+        return _Run(
+            options=options, plan=plan, seed=seed, directory=directory, record=record, report=report, debug=debug
+        ).execute()
 
 
-@dataclass(slots=True)
-class Stopwatch:
-    """Named seconds; ``measure`` adds to a name."""
+def open_pipeline(options: Options) -> Pipeline:
+    """The entry class of the task, on the chosen device; experts load when they are first needed."""
+    entry: type[Pipeline] = getattr(wan, options.config.entry)
+    return entry(
+        options.config,
+        options.ckpt_dir,
+        t5_cpu=options.t5_cpu,
+        device=options.device,
+        dtype=options.dtype,
+        evaluate=batched if options.batch_cfg else one_by_one,
+        offload=options.machine.offload,
+        attention=options.machine.attention,
+        vae_tiling=options.machine.vae_tiling,
+        text_cache=options.machine.text_cache,
+    )
 
-    seconds: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+def open_conditions(options: Options, pipeline: Pipeline) -> Conditions:
+    """What the options' image conditions, encoded; text alone without one."""
+    image = None if options.image is None else open_image(options.image)
+    return pipeline.condition(image, options.geometry)
 
 
 @dataclass(slots=True)
@@ -96,19 +111,13 @@ class _Run:
     directory: Path
     record: RunRecord
     report: Report
+    debug: DebugRun | None = None
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
     def execute(self) -> Path:
         options = self.options
         with self.stopwatch.measure("model_load"):
-            pipeline = WanT2V(
-                options.config,
-                options.ckpt_dir,
-                t5_cpu=options.t5_cpu,
-                device=options.device,
-                dtype=options.dtype,
-                evaluate=batched if options.batch_cfg else one_by_one,
-            )
+            pipeline = open_pipeline(options)
         self._warn_unknown_words(pipeline)
         timer = StepTimer(device=pipeline.device)
         latents = self._sample(pipeline, timer)
@@ -116,29 +125,38 @@ class _Run:
         with self.stopwatch.measure("save"):
             save_latents(latents_path, latents, metadata=self._metadata())
         self._record_sampling(pipeline, timer)
+        self._finish_debug()
         with self.stopwatch.measure("decode"):
             video = pipeline.decode(latents)
         with self.stopwatch.measure("save"):
             path = self._save(video)
         timing = self._timing(timer)
-        self.record.update(outputs={"video": str(path), "latents": str(latents_path)}, timing=timing)
+        outputs = {"video": str(path), "latents": str(latents_path)}
+        if self.debug:
+            outputs["debug_outputs"] = str(self.debug.directory)
+        self.record.update(outputs=outputs, timing=timing)
         self._report_timing(timing)
         self.report(f"saved {path}")
         return path
 
-    def _sample(self, pipeline: WanT2V, timer: StepTimer) -> Tensor:
+    def _sample(self, pipeline: Pipeline, timer: StepTimer) -> Tensor:
         with self.stopwatch.measure("text_encoding"):
             contexts = pipeline.encode(self.options.prompt, self.options.negative_prompt)
+        with self.stopwatch.measure("image_encoding"):
+            conditions = open_conditions(self.options, pipeline)
         last = LastLatents()
         with ExitStack() as stack:
             observers: list[Observer] = [timer, NaNGuard(), last]
             if not self.options.quiet:
                 observers.append(stack.enter_context(ProgressBar(self.plan)))
+            if self.debug:
+                observers += [*self.debug.observers, TimerResume(timer)]
             try:
                 return pipeline.sample(
                     self.plan,
                     contexts,
                     seed=self.seed,
+                    conditions=conditions,
                     offload_model=self.options.offload_model,
                     observers=observers,
                 )
@@ -146,7 +164,17 @@ class _Run:
                 self._keep_partial(last.event, pipeline)
                 raise
 
-    def _keep_partial(self, event: StepEvent | None, pipeline: WanT2V) -> None:
+    def _finish_debug(self) -> None:
+        if self.debug is None:
+            return
+        with self.stopwatch.measure("debug"):
+            run = self._metadata() | {"run_directory": str(self.directory)}
+            analysis = self.debug.finish(run=run)
+        for finding in analysis.findings:
+            self.report(f"{finding.verdict}: {finding.claim} ({finding.measured})")
+        self.report(f"error analysis: {self.debug.directory / ANALYSIS_FOLDER / REPORT_NAME}")
+
+    def _keep_partial(self, event: StepEvent | None, pipeline: Pipeline) -> None:
         self.record.update(forwards=self._forwards(pipeline))
         if event is None:
             return
@@ -171,18 +199,20 @@ class _Run:
         sections = self.record.sections
         return {name: str(sections[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
 
-    def _record_sampling(self, pipeline: WanT2V, timer: StepTimer) -> None:
+    def _record_sampling(self, pipeline: Pipeline, timer: StepTimer) -> None:
         self.record.update(forwards=self._forwards(pipeline), timing=self._timing(timer))
 
-    def _forwards(self, pipeline: WanT2V) -> dict[str, Any]:
+    def _forwards(self, pipeline: Pipeline) -> dict[str, Any]:
         counter = pipeline.forward_counter
+        shadow = self.debug.probe.shadow if self.debug else Counter[str]()
+        executed = counter.counts - shadow
         return {
             "planned": self.plan.forwards,
-            "executed": counter.total,
+            "executed": executed.total(),
             "planned_by": forwards_by(self.plan),
-            "executed_by": dict(counter.counts),
+            "executed_by": dict(executed),
             "executed_token_forwards": counter.token_forwards,
-        }
+        } | ({"evaluated_beside": dict(shadow)} if shadow else {})
 
     def _timing(self, timer: StepTimer) -> dict[str, Any]:
         """Seconds. The first expert's load counts as model load, every later one as expert switch."""
@@ -209,7 +239,7 @@ class _Run:
             "of pure inference"
         )
 
-    def _warn_unknown_words(self, pipeline: WanT2V) -> None:
+    def _warn_unknown_words(self, pipeline: Pipeline) -> None:
         unknown = pipeline.unknown_words(self.options.prompt)
         if not unknown or not self.options.config.bundled_checkpoint:
             return
@@ -219,9 +249,23 @@ class _Run:
         self.record.update(adjustments=[*self.record.sections["adjustments"], notice])
 
 
-def _initial_record(
+def _open_debug(options: Options, plan: Plan, report: Report) -> DebugRun | None:
+    if not options.enable_debug:
+        return None
+    return open_debug(
+        options.debug_output_dir,
+        plan=plan,
+        settings=options.settings,
+        dtype=options.debug_dtype,
+        overwrite=options.overwrite,
+        report=report,
+    )
+
+
+def initial_record(
     options: Options, plan: Plan, checkpoint: Checkpoint, *, seed: int, argv: Sequence[str], device: str
 ) -> dict[str, Any]:
+    """What ``run.json`` says from the start; the plan and its price are added by the caller."""
     return {
         "task": options.config.name,
         "prompt": options.prompt,
@@ -230,6 +274,7 @@ def _initial_record(
         "command": reproduce_command(argv, seed=seed),
         "settings": {
             **asdict(options.settings),
+            "image": str(options.image) if options.image else None,
             "size": [options.geometry.width, options.geometry.height],
             "frame_num": options.geometry.pixel_frames,
             "fps": options.config.sample_fps,

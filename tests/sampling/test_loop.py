@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.goldens import TOLERANCE, denoiser, padded, tensors
 from wan.errors import NumericalError
 from wan.models.denoiser import Evaluate, batched, one_by_one
-from wan.models.experts import ExpertPool
+from wan.models.experts import ExpertPool, KeptExperts
 from wan.sampling.completion import COMPLETIONS, completion_for
 from wan.sampling.conditioning import TextOnly
 from wan.sampling.geometry import Geometry
@@ -44,9 +44,7 @@ def run(
 ) -> Tensor:
     golden = tensors("t2v_A14B_unipc")
     pool = ExpertPool(
-        lambda expert: denoiser(MODELS[expert]),
-        device=CPU,
-        rest_device=CPU,
+        KeptExperts(lambda expert: lambda device: denoiser(MODELS[expert]), device=CPU),
         evaluate=evaluate,
         on_forward=counter or ForwardCounter(),
     )

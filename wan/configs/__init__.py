@@ -21,6 +21,7 @@ class TaskConfig:
 
     ``sample_guide_scale`` is (low noise, high noise) for two experts, one number for one.
     ``boundary`` is the fraction of ``num_train_timesteps`` from which the high-noise expert works; None: one expert.
+    ``has_image_encoder``: CLIP features of the image join the text (Wan2.1 image to video).
     """
 
     name: str
@@ -32,6 +33,7 @@ class TaskConfig:
     sample_guide_scale: float | tuple[float, float]
     sample_neg_prompt: str
     boundary: float | None
+    has_image_encoder: bool
     num_train_timesteps: int
     text_len: int
     param_dtype: str

@@ -1,38 +1,78 @@
 """Recognise a checkpoint directory and check it without reading a weight; sizes come from its config files."""
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from wan.configs import PROJECT_DIR, TaskConfig
+from wan.configs import PROJECT_DIR, WAN_CONFIGS, TaskConfig
 from wan.errors import CheckpointError
+from wan.loading.anatomy import Anatomy, mismatch
+from wan.loading.diffusers_layout import DiffusersLayout
+from wan.loading.expert_identity import identity_problems
+from wan.loading.files import experts_of
+from wan.loading.fingerprint import read_manifest
+from wan.loading.official_layout import EXPERT_FOLDERS, OfficialLayout
+from wan.loading.problems import CHECK_ANY_TASK, DOWNLOAD_ELSEWHERE, Problem, verbatim
+from wan.sampling.plan import Expert
 from wan.sampling.price import DenoiserSize
 
-COMPONENTS = ("text_encoder", "transformer", "vae")
+TEXT_LEN_WITH_IMAGE = 512
 DEMO_COMMAND = 'python generate.py --task t2v-demo --prompt "a red circle moving right on a blue background"'
+
+
+class Layout(Protocol):
+    """One way to arrange a checkpoint directory."""
+
+    @property
+    def name(self) -> str:
+        """Official or diffusers."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the directory is arranged this way, whole or not."""
+
+    def anatomy(self, path: Path) -> Anatomy | None:
+        """What its denoisers are; None when no config.json says it, CheckpointError when it cannot be read."""
+
+    def problems(self, path: Path, config: TaskConfig) -> Iterator[Problem]:
+        """Everything that keeps the directory from serving the task; reads config files and headers only."""
+
+    def expert_folder(self, path: Path, expert: Expert) -> Path:
+        """Where one expert's files are."""
+
+    def denoiser_size(self, path: Path, config: TaskConfig) -> DenoiserSize:
+        """What the price model needs."""
+
+    def text_len(self, path: Path, config: TaskConfig) -> int:
+        """Positions that the denoiser attends to."""
+
+    def tokenizer_dir(self, path: Path) -> Path:
+        """Where the tokenizer's files are."""
+
+
+LAYOUTS: tuple[Layout, ...] = (DiffusersLayout(), OfficialLayout())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A checked diffusers-layout directory."""
+    """A checked directory."""
 
     path: Path
     config: TaskConfig
-
-    def component_config(self, name: str) -> dict[str, Any]:
-        return _read_json(self.path / name / "config.json")
+    layout: Layout
 
     @property
     def denoiser_size(self) -> DenoiserSize:
         """What the price model needs, from the checkpoint instead of the task's official sizes."""
-        config = self.component_config("transformer")
-        return DenoiserSize(
-            dim=config["num_attention_heads"] * config["attention_head_dim"],
-            ffn_dim=config["ffn_dim"],
-            num_layers=config["num_layers"],
-            text_len=self.config.text_len,
-        )
+        return self.layout.denoiser_size(self.path, self.config)
+
+    @property
+    def text_len(self) -> int:
+        return self.layout.text_len(self.path, self.config)
+
+    @property
+    def tokenizer_dir(self) -> Path:
+        return self.layout.tokenizer_dir(self.path)
 
 
 def find_checkpoint_dir(config: TaskConfig, ckpt_dir: str | None) -> Path:
@@ -41,7 +81,7 @@ def find_checkpoint_dir(config: TaskConfig, ckpt_dir: str | None) -> Path:
         return Path(ckpt_dir)
     if config.bundled_checkpoint is not None:
         return PROJECT_DIR / config.bundled_checkpoint
-    repository = config.repositories["diffusers"]
+    repository = config.repositories["official"]
     raise CheckpointError(
         f"--task {config.name} needs --ckpt_dir. Download the checkpoint with `hf download {repository} --local-dir "
         f"./{repository.split('/')[1]}`, or try the model that ships with the project: `{DEMO_COMMAND}`"
@@ -49,44 +89,77 @@ def find_checkpoint_dir(config: TaskConfig, ckpt_dir: str | None) -> Path:
 
 
 def open_checkpoint(config: TaskConfig, path: Path) -> Checkpoint:
-    """Check that ``path`` holds what the task needs; ``CheckpointError`` names the first thing that is missing."""
+    """Check that ``path`` holds what the task needs; ``CheckpointError`` names the first thing that is wrong."""
+    problems = list(checkpoint_problems(config, path))
+    if problems:
+        more = f" ({len(problems) - 1} more: python tools/doctor.py --ckpt_dir {path} --task {config.name})"
+        raise CheckpointError(problems[0].sentence + (more if len(problems) > 1 else ""))
+    layout = recognise(path)
+    assert layout is not None
+    return Checkpoint(path=path, config=config, layout=layout)
+
+
+def checkpoint_problems(config: TaskConfig, path: Path) -> Iterator[Problem]:
+    """Everything that keeps ``path`` from serving the task, as far as config files and headers tell.
+
+    Where another task fits the model, what is missing is judged by that task.
+    """
     if not path.is_dir():
-        raise CheckpointError(f"--ckpt_dir {path} is not a directory; give the folder that the checkpoint was saved to")
-    if not (path / "model_index.json").is_file():
-        raise CheckpointError(
-            f"--ckpt_dir {path} has no model_index.json, so it is not in the diffusers layout; download "
-            f"{config.repositories.get('diffusers', 'a diffusers-layout checkpoint')}"
-        )
-    names = (*COMPONENTS, "transformer_2") if config.has_two_experts else COMPONENTS
-    for name in names:
-        _check_component(path / name, config)
-    if not (path / "tokenizer").is_dir():
-        raise CheckpointError(f"--ckpt_dir {path} has no tokenizer/ folder; download the checkpoint again")
-    return Checkpoint(path=path, config=config)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of one component: the single one, or every shard that its index names."""
-    indices = sorted(folder.glob("*.safetensors.index.json"))
-    if indices:
-        return [folder / name for name in sorted(set(_read_json(indices[0])["weight_map"].values()))]
-    return sorted(folder.glob("*.safetensors"))
-
-
-def _check_component(folder: Path, config: TaskConfig) -> None:
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{folder} has no config.json, which --task {config.name} needs; download the checkpoint again or check "
-            "that --task fits it"
-        )
-    files = weight_files(folder)
-    missing = [file.name for file in files if not file.is_file()] if files else ["*.safetensors"]
-    if missing:
-        raise CheckpointError(f"{folder} lacks {', '.join(missing)}; run the download again, it resumes")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+        yield Problem(f"--ckpt_dir {path} is not a directory; give the folder that the checkpoint was saved to")
+        return
+    manifest = read_manifest(path)
+    if manifest is not None and not manifest.finished:
+        unfinished = f"--ckpt_dir {path} is unfinished; run the command that makes it again, it continues"
+        yield Problem(unfinished, mend=verbatim(manifest.made_by))
+        return
+    layout = recognise(path)
+    if layout is None:
+        yield _unrecognised(path, config)
+        return
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}); download that file again") from error
+        anatomy = layout.anatomy(path)
+    except CheckpointError as error:
+        yield Problem(str(error))
+        return
+    wrong_task = anatomy and mismatch(anatomy, config, path)
+    if wrong_task:
+        yield wrong_task
+        if wrong_task.task is None:
+            return
+        config = WAN_CONFIGS[wrong_task.task]
+    yield from layout.problems(path, config)
+    if config.has_two_experts:
+        high, low = (layout.expert_folder(path, expert) for expert in experts_of(config))
+        yield from identity_problems(path, high, low)
+    if config.has_image_encoder and anatomy and layout.text_len(path, config) != TEXT_LEN_WITH_IMAGE:
+        yield Problem(
+            f"{anatomy.source} has the text length {layout.text_len(path, config)}; --task {config.name} needs "
+            f"{TEXT_LEN_WITH_IMAGE}, by which diffusers tells image from text positions"
+        )
+
+
+def recognise(path: Path) -> Layout | None:
+    """The layout that a directory has, whole or not; None when it is no checkpoint, or only one expert of one."""
+    whole = path.resolve()
+    if whole.name in EXPERT_FOLDERS.values() and _arrangement(whole.parent) is not None:
+        return None  # by itself it looks like a model with one expert
+    return _arrangement(path)
+
+
+def _arrangement(path: Path) -> Layout | None:
+    return next((layout for layout in LAYOUTS if layout.recognises(path)), None)
+
+
+def _unrecognised(path: Path, config: TaskConfig) -> Problem:
+    """What the directory is instead of a checkpoint."""
+    nearby = [path.parent, *path.glob("*"), *path.glob("snapshots/*")]
+    for candidate in nearby:
+        if candidate.is_dir() and recognise(candidate) is not None:
+            other = f"--ckpt_dir {path} is not the checkpoint's folder, {candidate} is; give that one"
+            return Problem(other, mend=CHECK_ANY_TASK, ckpt_dir=candidate)
+    found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+    return Problem(
+        f"--ckpt_dir {path} is no Wan checkpoint: it holds {found}, but neither model_index.json (diffusers layout) "
+        f"nor config.json or high_noise_model/ (official layout); download {' or '.join(config.repositories.values())}",
+        mend=DOWNLOAD_ELSEWHERE,
+    )

@@ -1,6 +1,8 @@
 """One expert as a denoiser: diffusers' WanTransformer3DModel behind ``predict``, which evaluates explicit branches."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -12,16 +14,60 @@ from wan.sampling.plan import Expert
 Contexts = Mapping[Branch, Tensor]
 OnForward = Callable[[str, Branch, int], None]
 """(expert name, branch, tokens per sample), called once for every branch that is really evaluated."""
-Evaluate = Callable[[WanTransformer3DModel, Tensor, Tensor, Contexts], dict[Branch, Tensor]]
+
+
+class Network(Protocol):
+    """A model together with what it is conditioned on besides the text."""
+
+    @property
+    def model(self) -> WanTransformer3DModel:
+        """The model itself."""
+
+    def __call__(self, hidden_states: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+        """One forward: the velocity (B, C, F, h, w) for text embeddings (B, T, D)."""
+
+
+Condition = Callable[[WanTransformer3DModel], Network]
+Evaluate = Callable[[Network, Tensor, Tensor, Contexts], dict[Branch, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class TextConditioned:
+    """Text alone (an image, if there is one, is in the hidden states)."""
+
+    model: WanTransformer3DModel
+
+    def __call__(self, hidden_states: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+        return self.model(
+            hidden_states=hidden_states, timestep=timestep, encoder_hidden_states=context, return_dict=False
+        )[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConditioned:
+    """Text and an image's CLIP features (1, N, D), which every cross-attention sees (Wan2.1 image to video).
+
+    diffusers tells image from text by counting 512 text positions from the end; ``open_checkpoint`` refuses others.
+    """
+
+    model: WanTransformer3DModel
+    features: Tensor
+
+    def __call__(self, hidden_states: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+        return self.model(
+            hidden_states=hidden_states,
+            timestep=timestep,
+            encoder_hidden_states=context,
+            encoder_hidden_states_image=self.features.to(context.dtype).expand(context.shape[0], -1, -1),
+            return_dict=False,
+        )[0]
 
 
 class WanDenoiser:
     """Casts to the model's dtype at its border and back to float32; everything outside it is float32."""
 
-    def __init__(
-        self, model: WanTransformer3DModel, *, expert: Expert, evaluate: Evaluate, on_forward: OnForward
-    ) -> None:
-        self._model = model
+    def __init__(self, network: Network, *, expert: Expert, evaluate: Evaluate, on_forward: OnForward) -> None:
+        self._network = network
         self._expert = expert
         self._evaluate = evaluate
         self._on_forward = on_forward
@@ -31,43 +77,38 @@ class WanDenoiser:
 
         ``hidden_states`` (B, C_in, F, h, w); ``timestep`` (B,) or, one per token, (B, tokens).
         """
-        dtype = self._model.dtype
-        inputs = {branch: context.to(dtype) for branch, context in contexts.items()}
-        velocities = self._evaluate(self._model, hidden_states.to(dtype), timestep, inputs)
-        tokens = hidden_states[0, 0].numel() // _patch_volume(self._model)
+        model = self._network.model
+        inputs = {branch: context.to(model.dtype) for branch, context in contexts.items()}
+        velocities = self._evaluate(self._network, hidden_states.to(model.dtype), timestep, inputs)
+        tokens = hidden_states[0, 0].numel() // _patch_volume(model)
         for branch in velocities:
             self._on_forward(self._expert.value, branch, tokens)
         return {branch: velocity.float() for branch, velocity in velocities.items()}
 
+    def release(self) -> None:
+        """Let go of the model: observers may hold this object longer than its stage lasts."""
+        del self._network
 
-def one_by_one(
-    model: WanTransformer3DModel, hidden_states: Tensor, timestep: Tensor, contexts: Contexts
-) -> dict[Branch, Tensor]:
+
+def one_by_one(network: Network, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> dict[Branch, Tensor]:
     """A forward per branch, as the official code does; each in its own cache context."""
     velocities = {}
     for branch, context in contexts.items():
-        with model.cache_context(branch.value):
-            velocities[branch] = _forward(model, hidden_states, timestep, context)
+        with network.model.cache_context(branch.value):
+            velocities[branch] = network(hidden_states, timestep, context)
     return velocities
 
 
-def batched(
-    model: WanTransformer3DModel, hidden_states: Tensor, timestep: Tensor, contexts: Contexts
-) -> dict[Branch, Tensor]:
+def batched(network: Network, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> dict[Branch, Tensor]:
     """All branches in one forward along the batch axis: more memory, fewer and larger kernels."""
     count = len(contexts)
-    with model.cache_context("+".join(branch.value for branch in contexts)):
-        stacked = _forward(
-            model,
+    with network.model.cache_context("+".join(branch.value for branch in contexts)):
+        stacked = network(
             torch.cat([hidden_states] * count),
             torch.cat([timestep] * count),
             torch.cat(list(contexts.values())),
         )
     return dict(zip(contexts, stacked.chunk(count), strict=True))
-
-
-def _forward(model: WanTransformer3DModel, hidden_states: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
-    return model(hidden_states=hidden_states, timestep=timestep, encoder_hidden_states=context, return_dict=False)[0]
 
 
 def _patch_volume(model: WanTransformer3DModel) -> int:

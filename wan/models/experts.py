@@ -1,40 +1,164 @@
-"""The experts of a model: fetched when a stage needs them, on the device while it runs, put away after."""
+"""The experts of a model: how they come to the device for their stage, and where they go after it."""
 
-from collections.abc import Callable, Iterator
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from diffusers import WanTransformer3DModel
 
-from wan.models.denoiser import Evaluate, OnForward, WanDenoiser
+from wan.models.denoiser import Condition, Evaluate, OnForward, TextConditioned, WanDenoiser
 from wan.sampling.plan import Expert, Stage
 
-LoadExpert = Callable[[Expert], WanTransformer3DModel]
+Fill = Callable[[torch.device], WanTransformer3DModel]
+"""Reads the weights to a device."""
+Prepare = Callable[[Expert], Fill]
+"""Checks an expert's files and makes its empty model; what it returns reads the weights, in any thread."""
+
+CPU = torch.device("cpu")
+NOWHERE = torch.device("meta")
+_PAGE_BYTES = 4096
+
+
+class ExpertStore(Protocol):
+    """Where the experts are while they do not work."""
+
+    def take(self, expert: Expert) -> WanTransformer3DModel:
+        """The expert, ready to run."""
+
+    def give_back(self, model: WanTransformer3DModel) -> None:
+        """Its stage is over."""
+
+
+class KeptExperts:
+    """Every expert stays on the device once it is there."""
+
+    def __init__(self, prepare: Prepare, *, device: torch.device) -> None:
+        self._prepare = prepare
+        self._device = device
+        self._models: dict[Expert, WanTransformer3DModel] = {}
+
+    def take(self, expert: Expert) -> WanTransformer3DModel:
+        if expert not in self._models:
+            self._models[expert] = self._prepare(expert)(self._device)
+        return self._models[expert]
+
+    def give_back(self, model: WanTransformer3DModel) -> None:
+        pass
+
+    def clear(self) -> None:
+        """Drop them all."""
+        self._models.clear()
+
+
+class DroppedExperts:
+    """One expert in memory at a time: read when its stage begins, dropped when it ends."""
+
+    def __init__(self, prepare: Prepare, *, device: torch.device) -> None:
+        self._prepare = prepare
+        self._device = device
+
+    def take(self, expert: Expert) -> WanTransformer3DModel:
+        return self._prepare(expert)(self._device)
+
+    def give_back(self, model: WanTransformer3DModel) -> None:
+        # frees the weights whoever still holds the model
+        model.to(NOWHERE)
+
+
+class PrefetchedExperts(DroppedExperts):
+    """Like ``DroppedExperts``, and while one expert works a thread reads the next one into host memory.
+
+    ``order`` holds the experts of one run in the order of its stages.
+    """
+
+    def __init__(self, prepare: Prepare, *, device: torch.device, order: Sequence[Expert]) -> None:
+        super().__init__(prepare, device=device)
+        self._coming = iter(order[1:])
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch")
+        self._fetched: Future[WanTransformer3DModel] | None = None
+
+    def take(self, expert: Expert) -> WanTransformer3DModel:
+        model = super().take(expert) if self._fetched is None else self._fetched.result().to(self._device)
+        following = next(self._coming, None)
+        self._fetched = None if following is None else self._thread.submit(_fetch, self._prepare(following))
+        return model
+
+    def give_back(self, model: WanTransformer3DModel) -> None:
+        super().give_back(model)
+        if self._fetched is None:
+            self._thread.shutdown(wait=False)
+
+
+class GroupedExperts:
+    """An expert stays in host memory; its blocks visit the device in turn (diffusers' group offloading)."""
+
+    def __init__(self, prepare: Prepare, *, device: torch.device) -> None:
+        self._prepare = prepare
+        self._device = device
+
+    def take(self, expert: Expert) -> WanTransformer3DModel:
+        model = self._prepare(expert)(CPU)
+        model.enable_group_offload(
+            onload_device=self._device,
+            offload_device=CPU,
+            offload_type="block_level",
+            num_blocks_per_group=1,
+            # the next block comes while this one works
+            use_stream=self._device.type == "cuda",
+        )
+        return model
+
+    def give_back(self, model: WanTransformer3DModel) -> None:
+        # the hooks hold the weights in reference cycles
+        gc.collect()
+
+
+def expert_store(mode: str, prepare: Prepare, *, device: torch.device, order: Sequence[Expert]) -> ExpertStore:
+    """The store of one run that offloads: ``mode`` is expert or group, ``order`` the experts of its stages."""
+    if mode == "group":
+        return GroupedExperts(prepare, device=device)
+    if device.type == "cpu":
+        # prefetching would put two experts into the one memory that there is
+        return DroppedExperts(prepare, device=device)
+    return PrefetchedExperts(prepare, device=device, order=order)
 
 
 class ExpertPool:
-    """Hands out the denoiser of a stage; ``rest_device`` is where an expert goes when its stage ends."""
+    """Hands out the denoiser of a stage; ``condition`` binds what a model is conditioned on besides the text."""
 
     def __init__(
         self,
-        load: LoadExpert,
+        store: ExpertStore,
         *,
-        device: torch.device,
-        rest_device: torch.device,
         evaluate: Evaluate,
         on_forward: OnForward,
+        condition: Condition = TextConditioned,
     ) -> None:
-        self._load = load
-        self._device = device
-        self._rest_device = rest_device
+        self._store = store
         self._evaluate = evaluate
         self._on_forward = on_forward
+        self._condition = condition
 
     @contextmanager
     def resident(self, stage: Stage) -> Iterator[WanDenoiser]:
-        """The stage's expert on the device for the length of the block."""
-        model = self._load(stage.expert).to(self._device)
+        """The stage's expert on the device for the length of the block; the denoiser is of no use after it."""
+        model = self._store.take(stage.expert)
+        denoiser = WanDenoiser(
+            self._condition(model), expert=stage.expert, evaluate=self._evaluate, on_forward=self._on_forward
+        )
         try:
-            yield WanDenoiser(model, expert=stage.expert, evaluate=self._evaluate, on_forward=self._on_forward)
+            yield denoiser
         finally:
-            model.to(self._rest_device)
+            denoiser.release()
+            self._store.give_back(model)
+
+
+def _fetch(fill: Fill) -> WanTransformer3DModel:
+    """Weights that are mapped in their own dtype are not read until they are used: one element of each page is."""
+    model = fill(CPU)
+    for parameter in model.parameters():
+        parameter.flatten()[:: _PAGE_BYTES // parameter.element_size()].sum()
+    return model

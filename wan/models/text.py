@@ -41,8 +41,9 @@ class TextEncoder:
         hidden = self.model(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
         return hidden * tokens.attention_mask.unsqueeze(-1).to(hidden.dtype)
 
-    def unknown_words(self, text: str) -> list[str]:
-        """Words that the tokenizer has no piece for (only a closed vocabulary has any)."""
-        unknown = self.tokenizer.unk_token_id
-        words = re.findall(r"\w+", clean_prompt(text))
-        return [word for word in words if unknown in self.tokenizer(word, add_special_tokens=False).input_ids]
+
+def unknown_words(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
+    """Words that the tokenizer has no piece for (only a closed vocabulary has any)."""
+    unknown = tokenizer.unk_token_id
+    words = re.findall(r"\w+", clean_prompt(text))
+    return [word for word in words if unknown in tokenizer(word, add_special_tokens=False).input_ids]

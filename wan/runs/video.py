@@ -36,11 +36,15 @@ def to_uint8(video: "torch.Tensor") -> np.ndarray:
 
 
 def write_video(path: Path, video: "torch.Tensor", *, fps: int, metadata: Mapping[str, str]) -> None:
-    """Write (3, N, H, W) in [-1, 1] as H.264 mp4, ``metadata`` as JSON in its ``comment``; OSError when that fails.
+    """Write (3, N, H, W) in [-1, 1] as ``write_frames`` does; OSError when that fails."""
+    write_frames(path, to_uint8(video), fps=fps, metadata=metadata)
+
+
+def write_frames(path: Path, frames: np.ndarray, *, fps: int, metadata: Mapping[str, str]) -> None:
+    """Write (N, H, W, 3) uint8 as H.264 mp4, ``metadata`` as JSON in its ``comment``; OSError when that fails.
 
     H and W must be even (yuv420p halves the colour planes).
     """
-    frames = to_uint8(video)
     assert frames.shape[3] == 3 and frames.shape[1] % 2 == 0 and frames.shape[2] % 2 == 0, frames.shape
     comment = json.dumps(dict(metadata), ensure_ascii=True)
     with atomic_path(path) as temporary:

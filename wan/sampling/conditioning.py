@@ -5,6 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from wan.sampling.completion import FRAME_AXIS, select_frames
+
 
 class Conditioning(Protocol):
     """How a task feeds its denoiser. ``frames`` are the indices of the latent frames present among all of the run's."""
@@ -24,3 +26,42 @@ class TextOnly:
 
     def pin(self, latents: Tensor, frames: list[int]) -> Tensor:
         return latents
+
+
+class ImageChannels(TextOnly):
+    """Image to video by channels: a mask and the image's latents, for ALL latent frames, join the noisy latents."""
+
+    def __init__(self, channels: Tensor) -> None:
+        """``channels`` (B, 4 + C, L, h, w), see ``image_channels``."""
+        self._channels = channels
+
+    def model_input(self, latents: Tensor, timestep: int, frames: list[int]) -> tuple[Tensor, Tensor]:
+        hidden_states, timesteps = super().model_input(latents, timestep, frames)
+        return torch.cat([hidden_states, select_frames(self._channels, frames)], dim=1), timesteps
+
+
+class FirstFrame:
+    """Image to video by a fixed frame: latent frame 0 is the image's, at timestep 0; every token has its timestep."""
+
+    def __init__(self, image_latents: Tensor, *, patch_size: tuple[int, int, int]) -> None:
+        """``image_latents`` (B, C, 1, h, w)."""
+        self._image_latents = image_latents
+        self._patch_size = patch_size
+
+    def model_input(self, latents: Tensor, timestep: int, frames: list[int]) -> tuple[Tensor, Tensor]:
+        _, rows, columns = self._patch_size
+        tokens = (latents.shape[-2] // rows) * (latents.shape[-1] // columns)
+        per_frame = torch.tensor([timestep if frame else 0 for frame in frames], device=latents.device)
+        return latents, per_frame.repeat_interleave(tokens).expand(latents.shape[0], -1)
+
+    def pin(self, latents: Tensor, frames: list[int]) -> Tensor:
+        assert frames[0] == 0, "half-frame generation keeps latent frame 0"
+        return torch.cat([self._image_latents, latents[:, :, 1:]], dim=FRAME_AXIS)
+
+
+def image_channels(image_latents: Tensor, *, temporal_stride: int) -> Tensor:
+    """Latents (C, L, h, w) of a video of the image and L-1 grey frames, under one mask channel per pixel frame of a
+    latent frame: (4 + C, L, h, w). The mask is 1 where the image is given, which is latent frame 0."""
+    mask = torch.zeros_like(image_latents[:1]).repeat(temporal_stride, 1, 1, 1)
+    mask[:, 0] = 1.0
+    return torch.cat([mask, image_latents])

@@ -98,6 +98,10 @@ class StepTimer(Observer):
     def on_step_end(self, event: StepEvent) -> None:
         self.step_seconds.append(self._lap())
 
+    def resume(self) -> None:
+        """What ran since the last lap was an instrument's own work and counts for no step."""
+        self._last = self._now()
+
     def _lap(self) -> float:
         now = self._now()
         seconds, self._last = now - self._last, now
@@ -107,6 +111,16 @@ class StepTimer(Observer):
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return self.clock()
+
+
+@dataclass(frozen=True, slots=True)
+class TimerResume(Observer):
+    """Stands last, so that the work of the instruments before it is left out of the timer's steps."""
+
+    timer: StepTimer
+
+    def on_step_end(self, event: StepEvent) -> None:
+        self.timer.resume()
 
 
 @dataclass(slots=True)

@@ -1,0 +1,175 @@
+"""Where experts are while they do not work: kept, dropped, prefetched or spread in groups; the result is the same."""
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.goldens import CPU, denoiser, padded, tensors
+from wan.models.denoiser import one_by_one
+from wan.models.experts import (
+    NOWHERE,
+    DroppedExperts,
+    ExpertPool,
+    ExpertStore,
+    Fill,
+    GroupedExperts,
+    KeptExperts,
+    PrefetchedExperts,
+    expert_store,
+)
+from wan.sampling.completion import repeat
+from wan.sampling.conditioning import TextOnly
+from wan.sampling.geometry import Geometry
+from wan.sampling.guidance import Branch
+from wan.sampling.loop import sample
+from wan.sampling.observers import ForwardCounter, Observer, StepEvent
+from wan.sampling.plan import Expert, Plan, Stage
+from wan.sampling.policies import make_plan
+from wan.sampling.solvers import make_solver
+from wan.settings import SamplingSettings
+
+NAMES = {Expert.HIGH_NOISE: "t2v-A14B_high", Expert.LOW_NOISE: "t2v-A14B_low"}
+ORDER = [Expert.HIGH_NOISE, Expert.LOW_NOISE]
+
+
+class Library:
+    """Reads experts, and remembers when and in which thread it did."""
+
+    def __init__(self) -> None:
+        self.reads: list[Expert] = []
+        self.threads: list[str] = []
+
+    def prepare(self, expert: Expert) -> Fill:
+        def fill(device: torch.device) -> torch.nn.Module:
+            self.reads.append(expert)
+            self.threads.append(threading.current_thread().name)
+            source = denoiser(NAMES[expert])
+            model = type(source).from_config(source.config)
+            model.load_state_dict(source.state_dict())
+            return model.to(device).eval().requires_grad_(False)
+
+        return fill
+
+
+def plan() -> Plan:
+    settings = SamplingSettings(
+        solver="unipc",
+        steps=4,
+        shift=12.0,
+        boundary=0.875,
+        low_noise_guidance_scale=3.0,
+        high_noise_guidance_scale=4.0,
+    )
+    geometry = Geometry(
+        pixel_frames=9, height=32, width=64, latent_channels=16, vae_stride=(4, 8, 8), patch_size=(1, 2, 2)
+    )
+    return make_plan(settings, geometry)
+
+
+def run(store: ExpertStore, *observers: Observer) -> Tensor:
+    golden, made = tensors("t2v_A14B_unipc"), plan()
+    with torch.no_grad():
+        return sample(
+            made,
+            noise=golden["latent_in0"][None],
+            contexts={
+                Branch.COND: padded(golden["prompt_embeds"]),
+                Branch.UNCOND: padded(golden["negative_embeds"]),
+            },
+            experts=ExpertPool(store, evaluate=one_by_one, on_forward=ForwardCounter()),
+            solver=make_solver(made),
+            conditioning=TextOnly(),
+            completion=repeat,
+            observers=observers,
+        )
+
+
+@pytest.fixture(scope="module")
+def expected() -> Tensor:
+    return run(KeptExperts(Library().prepare, device=CPU))
+
+
+def test_kept_experts_are_read_once(expected: Tensor) -> None:
+    library = Library()
+    store = KeptExperts(library.prepare, device=CPU)
+    assert torch.equal(run(store), expected) and torch.equal(run(store), expected)
+    assert library.reads == ORDER
+    store.clear()
+    run(store)
+    assert library.reads == ORDER * 2
+
+
+def test_dropped_experts_free_their_weights(expected: Tensor) -> None:
+    library, devices = Library(), []
+
+    class Watch(Observer):
+        def on_stage_start(self, stage: Stage) -> None:
+            devices.append([model.device.type for model in models])
+
+    models: list[torch.nn.Module] = []
+
+    class Watched(DroppedExperts):
+        def take(self, expert: Expert) -> torch.nn.Module:
+            models.append(super().take(expert))
+            return models[-1]
+
+    assert torch.equal(run(Watched(library.prepare, device=CPU), Watch()), expected)
+    assert devices == [[], [NOWHERE.type]]
+    assert [model.device.type for model in models] == [NOWHERE.type] * 2
+
+
+def test_the_next_expert_is_read_while_the_first_works(expected: Tensor) -> None:
+    library = Library()
+    read_at_step: list[list[Expert]] = []
+
+    class Watch(Observer):
+        def on_step_end(self, event: StepEvent) -> None:
+            read_at_step.append(list(library.reads))
+
+    store = PrefetchedExperts(library.prepare, device=CPU, order=ORDER)
+    assert torch.equal(run(store, Watch()), expected)
+    assert library.reads == ORDER
+    assert library.threads[0] == "MainThread" and library.threads[1].startswith("prefetch")
+    assert read_at_step[-1] == ORDER
+
+
+def test_an_error_while_prefetching_reaches_the_run() -> None:
+    library = Library()
+
+    def prepare(expert: Expert) -> Fill:
+        if expert is Expert.HIGH_NOISE:
+            return library.prepare(expert)
+
+        def fill(device: torch.device) -> torch.nn.Module:
+            raise OSError("the disk is gone")
+
+        return fill
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        run(PrefetchedExperts(prepare, device=CPU, order=ORDER))
+
+
+def test_grouped_experts_give_the_same(expected: Tensor) -> None:
+    library = Library()
+    assert torch.allclose(run(GroupedExperts(library.prepare, device=CPU)), expected, atol=1e-5)
+    assert library.reads == ORDER
+
+
+def test_what_is_used_where() -> None:
+    prepare = Library().prepare
+    assert type(expert_store("expert", prepare, device=CPU, order=ORDER)) is DroppedExperts
+    assert type(expert_store("expert", prepare, device=torch.device("mps"), order=ORDER)) is PrefetchedExperts
+    assert type(expert_store("group", prepare, device=torch.device("mps"), order=ORDER)) is GroupedExperts
+
+
+def test_a_denoiser_lets_go_of_its_model_after_the_stage() -> None:
+    kept: list[StepEvent] = []
+
+    class Keep(Observer):
+        def on_step_end(self, event: StepEvent) -> None:
+            kept.append(event)
+
+    run(KeptExperts(Library().prepare, device=CPU), Keep())
+    assert not any(hasattr(event.denoiser, "_network") for event in kept)

@@ -1,0 +1,153 @@
+"""The comparison tool on a tiny random checkpoint: modes, files, neutral controls, refusals, earlier runs."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import compare_cfg_baseline
+import generate
+from instruments.flags import run_tool
+from wan.runs.record import load_record
+from wan.runs.video import read_video
+
+TASK = ["--task", "t2v-demo"]
+SMALL = [*TASK, "--size", "32*32", "--frame_num", "9", "--sample_steps", "6", "--quiet"]
+
+
+def compare(*flags: str) -> None:
+    compare_cfg_baseline.main(list(flags))
+
+
+def refusal(flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """The sentence on stderr of a call that must end with exit code 2."""
+    monkeypatch.setattr(sys, "argv", ["compare_cfg_baseline.py", *flags])
+    assert run_tool("compare_cfg_baseline.py", compare_cfg_baseline.main) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def data(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "error_comparison.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def single(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One case with half-frame generation and all controls."""
+    folder = tmp_path_factory.mktemp("single") / "comparison_outputs"
+    mode = ["--comparison_mode", "half_vs_baseline", "--control", "--output_dir", str(folder)]
+    compare(*SMALL, "--ckpt_dir", str(tiny_checkpoint), *mode, "--prompt", "a red circle")
+    return folder
+
+
+def test_a_single_case_has_the_files_of_the_seeds(single: Path) -> None:
+    for name in ("baseline/video.mp4", "half_frame/video.mp4", "error_comparison.txt", "error_comparison.json"):
+        assert (single / name).is_file()
+    for name in ("side_by_side.mp4", "contact_sheet.png", "per_frame.png", "run.json", "latents.safetensors"):
+        assert (single / "half_frame" / name).is_file()
+    assert read_video(single / "half_frame" / "side_by_side.mp4").shape == (9, 280, 3 * 256 + 16, 3)
+    assert not list(single.glob(".steps-*"))
+
+
+def test_controls_calibrate(single: Path) -> None:
+    sides = data(single)["sides"]
+    (repeat,) = sides["control_same_seed"]["cases"]
+    assert repeat["measures"]["psnr"] == "inf" and set(repeat["divergence"]) == {0.0}
+    (other,) = sides["control_other_seed"]["cases"]
+    assert other["measures"]["psnr"] < sides["half_frame"]["cases"][0]["measures"]["psnr"] + 30
+
+
+def test_half_frame_starts_from_the_same_noise_and_is_split(single: Path) -> None:
+    (half,) = data(single)["sides"]["half_frame"]["cases"]
+    assert half["kept"] and half["filled"]
+    assert half["divergence"][0] < 0.05  # same noise on the kept frames
+    assert half["cost"]["token_forwards"] < half["baseline_cost"]["token_forwards"]
+
+
+def test_every_side_is_a_run_folder_that_reproduces(single: Path, tmp_path: Path) -> None:
+    record = load_record(single / "half_frame")
+    assert record["status"] == "finished" and record["settings"]["frame_completion"] == "repeat"
+    assert "--enable_half_frame_generation" in record["command"]
+    argv = [*shlex.split(record["command"])[2:], "--output_dir", str(tmp_path), "--quiet"]
+    assert generate.main(argv) == 0
+    (made,) = tmp_path.iterdir()
+    assert np.array_equal(read_video(made / "video.mp4"), read_video(single / "half_frame" / "video.mp4"))
+
+
+def test_earlier_runs_are_compared(single: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    runs = [str(single / "baseline"), str(single / "half_frame")]
+    compare("--from_runs", *runs, "--output_dir", str(tmp_path / "out"))
+    measured = data(tmp_path / "out")["result"]["measures"]["psnr"]
+    assert measured == pytest.approx(data(single)["sides"]["half_frame"]["cases"][0]["measures"]["psnr"], abs=1e-4)
+
+
+def test_several_cases_and_two_methods(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("# two prompts\na red circle\n\na blue square\n", encoding="utf-8")
+    flags = ["--comparison_mode", "cfg_vs_half", "--prompt_file", str(prompts), "--seed", "1", "2"]
+    where = ["--ckpt_dir", str(tiny_checkpoint), "--output_dir", str(tmp_path / "out")]
+    compare(*SMALL, *flags, *where, "--cfg_truncate_steps", "1")
+    sides = data(tmp_path / "out")["sides"]
+    assert {name: len(side.get("cases", [])) for name, side in sides.items()} == {
+        "baseline": 0,
+        "cfg_truncated": 4,
+        "half_frame": 4,
+    }
+    assert [(c["prompt"], c["seed"]) for c in sides["half_frame"]["cases"]] == [
+        ("a red circle", 1),
+        ("a red circle", 2),
+        ("a blue square", 1),
+        ("a blue square", 2),
+    ]
+    assert (tmp_path / "out" / "half_frame" / "case_04" / "video.mp4").is_file()
+    assert "4 cases" in capsys.readouterr().out
+
+
+def test_results_are_never_written_over_unasked(single: Path, tiny_checkpoint: Path) -> None:
+    before = (single / "error_comparison.json").read_bytes()
+    flags = [*SMALL, "--ckpt_dir", str(tiny_checkpoint), "--output_dir", str(single)]
+    compare(*flags, "--control")
+    assert (single / "error_comparison.json").read_bytes() == before
+    sides = data(single.with_name("comparison_outputs-2"))["sides"]
+    fewer = next(name for name in sides if name.endswith("_steps"))
+    assert sides[fewer]["steps"] < 6 and sides[fewer]["cases"][0]["divergence"] == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--comparison_mode", "half_vs_baseline", "--cfg_truncate_steps", "3"], "--cfg_truncate_steps has no effect"),
+        (["--comparison_mode", "custom"], "--comparison_mode custom needs a shortcut"),
+        (["--comparison_mode", "nonsense"], "invalid choice"),
+        (["--prompt_file", "/nowhere/prompts.txt"], "--prompt_file /nowhere/prompts.txt cannot be read"),
+        (["--seed", "-1"], "--seed -1 must be 0 or more"),
+        (["--task", "ti2v-5B", "--comparison_mode", "half_vs_baseline"], "needs a model with two experts"),
+        (["--ckpt_dir", "/nowhere"], "--ckpt_dir /nowhere"),
+        (["--frame_num", "0"], "--frame_num 0"),
+        (["--from_runs", "/nowhere/a", "/nowhere/b"], "/nowhere/a is not a run folder"),
+    ],
+)
+def test_refusals(
+    flags: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sentence in refusal(flags, monkeypatch, capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_defaults_follow_the_seeds(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compare(*TASK, "--ckpt_dir", str(tiny_checkpoint), "--comparison_mode", "combined_vs_baseline", "--dry_run")
+    printed = capsys.readouterr().out
+    assert "--cfg_truncate_steps 5 --cfg_truncate_high_noise_steps 3" in printed
+    assert "7 -> 13 latent frames (improved)" in printed

@@ -1,0 +1,141 @@
+"""The report page: every kind of folder, whole HTML, nothing from a network, escaped text, refusals."""
+
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import analyze_continuity_simple
+import analyze_temporal_continuity
+import compare_cfg_baseline
+import generate
+import report
+from instruments.flags import run_tool
+
+PROMPT = "a <script>alert(1)</script> & a red circle"
+SMALL = ["--task", "t2v-demo", "--size", "32*32", "--quiet", "--prompt", PROMPT]
+VOID = {"meta", "img", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects what a test asks: unbalanced tags, addresses, the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def folders(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One result folder of each kind."""
+    root, model = tmp_path_factory.mktemp("results"), ["--ckpt_dir", str(tiny_checkpoint)]
+    few, frames = ["--sample_steps", "4"], ["--frame_num", "9"]
+    debug = ["--enable_debug", "--output_dir", str(root / "outputs"), "--cfg_truncate_steps", "1"]
+    assert generate.main([*SMALL, *model, *few, *frames, *debug]) == 0
+    two_seeds = ["--seed", "0", "1", "--output_dir", str(root / "comparison")]
+    compare_cfg_baseline.main([*SMALL, *model, *few, *frames, *two_seeds])
+    analyze_temporal_continuity.main([*SMALL, *model, *few, *frames, "--output_dir", str(root / "continuity")])
+    analyze_continuity_simple.main(["--output_dir", str(root / "demo")])
+    run = next((root / "outputs").glob("t2v-demo_*"))
+    compare_cfg_baseline.main(["--from_runs", str(run), str(run), "--output_dir", str(root / "earlier")])
+    return {
+        "run": run,
+        "debug": root / "outputs" / "debug_outputs",
+        "comparison": root / "comparison",
+        "earlier": root / "earlier",
+        "continuity": root / "continuity",
+        "demo": root / "demo",
+    }
+
+
+@pytest.fixture(scope="module")
+def page(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    output = tmp_path_factory.mktemp("page") / "report.html"
+    report.main([*map(str, folders.values()), "--output", str(output)])
+    return output.read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_and_needs_no_network(page: str) -> None:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    assert reader.addresses and all(address.startswith("data:") for address in reader.addresses)
+    assert "script" not in reader.tags and "default-src 'none'" in page
+    assert "<script>alert(1)</script>" in reader.text
+
+
+def test_the_page_shows_every_kind(page: str) -> None:
+    reader = Reader()
+    reader.feed(page)
+    for part in (
+        "Run: a",
+        "Plan",
+        "Make it again",
+        "CFG error analysis",
+        "Comparison: cfg_vs_baseline",
+        "Temporal continuity (x_t)",
+        "Temporal continuity, simulated",
+        "python generate.py",
+    ):
+        assert part in reader.text, part
+    assert "is missing" not in reader.text
+    assert reader.tags.count("video") >= 3 and reader.tags.count("img") >= 8 and reader.tags.count("svg") == 1
+
+
+def test_a_page_is_never_written_over_unasked(folders: dict[str, Path], tmp_path: Path) -> None:
+    output = tmp_path / "page.html"
+    output.write_text("mine", encoding="utf-8")
+    with pytest.raises(ValueError, match="exists; give another name"):
+        report.main([str(folders["demo"]), "--output", str(output)])
+    report.main([str(folders["demo"]), "--output", str(output), "--overwrite"])
+    assert "simulated" in output.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ([], "there are no results here"),
+        (["."], ". holds no results (no error_comparison.json"),
+        (["--output", "page.pdf"], "--output page.pdf must end in .html"),
+    ],
+)
+def test_refusals(
+    flags: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report.py", *flags])
+    assert run_tool("report.py", report.main) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+
+
+def test_without_a_folder_it_shows_what_is_here(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo_continuity").symlink_to(folders["demo"])
+    monkeypatch.chdir(tmp_path)
+    report.main([])
+    assert "simulated" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,71 @@
+"""One self-contained HTML page about runs and measurements: videos, figures, tables, the plan, how to make it again.
+
+    python tools/report.py outputs/RUN                         one run (with its error analysis, if it was a debug run)
+    python tools/report.py outputs/RUN_A outputs/RUN_B
+    python tools/report.py comparison_outputs continuity_analysis --output report.html
+
+Takes run folders, debug folders, and the output folders of compare_cfg_baseline.py, analyze_temporal_continuity.py and
+analyze_continuity_simple.py. The page loads nothing from a network and can be sent as a single file. Without a folder
+it shows everything that the default output folders here hold.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from instruments.flags import run_tool, tool_parser
+from wan.analysis.report import make_report, section_for
+from wan.errors import InvalidInput
+from wan.options import Parser
+from wan.runs import write_text_atomic
+
+NAME = "report.py"
+DEFAULT_OUTPUT = "report.html"
+_DEFAULT_FOLDERS = ("comparison_outputs", "continuity_analysis", "demo_continuity")
+_NEWEST_RUNS = 4
+
+
+def main(argv: Sequence[str]) -> None:
+    args = build_parser().parse_args(argv)
+    output = Path(args.output)
+    if output.suffix.lower() != ".html":
+        raise InvalidInput(f"--output {output} must end in .html")
+    if output.exists() and not args.overwrite:
+        raise InvalidInput(f"--output {output} exists; give another name, or --overwrite to replace it")
+    folders = [Path(folder) for folder in args.folders] or _found_here(Path())
+    text = make_report(folders, title=args.title)
+    write_text_atomic(output, text)
+    print(f"{output} ({len(text.encode()) / 1e6:.1f} MB): {', '.join(str(folder) for folder in folders)}")
+
+
+def build_parser() -> Parser:
+    parser = tool_parser(NAME, __doc__)
+    parser.add_argument("folders", nargs="*", metavar="RUN", help="result folders, in the order of the page")
+    parser.add_argument("--output", default=DEFAULT_OUTPUT, help="(%(default)s)")
+    parser.add_argument("--title", default="Wan2.2 Shortcut: results", help="(%(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
+    return parser
+
+
+def _found_here(place: Path) -> list[Path]:
+    """The default output folders that hold results, and the newest runs; InvalidInput when there is nothing."""
+    runs = sorted((place / "outputs").glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    folders = [path.parent for path in runs[:_NEWEST_RUNS]]
+    for name in _DEFAULT_FOLDERS:
+        candidates = [path for path in place.glob(f"{name}*") if path.is_dir()]
+        folders += [path for path in sorted(candidates) if _has_results(path)]
+    if not folders:
+        raise InvalidInput("there are no results here (outputs/, comparison_outputs/, ...): give a result folder")
+    return folders
+
+
+def _has_results(folder: Path) -> bool:
+    try:
+        section_for(folder)
+    except InvalidInput:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(NAME, main))

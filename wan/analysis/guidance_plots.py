@@ -1,0 +1,77 @@
+"""Figures of the error analysis: the seeds' two panels, and how fast a CFG difference ages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import TYPE_CHECKING
+
+from wan.analysis.guidance_error import StepGuidance, experts_of, reuse_errors_by_age
+from wan.analysis.plots import BLUE, COLOURS, ORANGE, figure, from_zero, mark_steps, mark_switch, step_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_cfg_error(path: Path, steps: Sequence[StepGuidance], *, title: str) -> None:
+    """Left: change of the CFG difference from step to step. Right: size of the difference."""
+    with figure(path, rows=1, columns=2, size=(12, 4.6), title=title) as (left, right):
+        changes = [(step.index + 1, step.change_mse) for step in steps if step.change_mse is not None]
+        left.plot(*_columns(changes), marker="o", color=BLUE, label="change from the previous step")
+        left.set_title("Adjacent-step CFG Difference Change MSE")
+        left.set_ylabel(r"mean $(D_t - D_{t-1})^2$  [latent units²]")
+        right.plot([s.index + 1 for s in steps], [s.mse for s in steps], marker="o", color=ORANGE, label="this run")
+        right.set_title("MSE between Conditional and Unconditional")
+        right.set_ylabel(r"mean $D_t^2$  [latent units²]")
+        for axes in (left, right):
+            _finish(axes, steps)
+        if _is_dominated([change for _, change in changes]):
+            left.set_yscale("log")
+
+
+def plot_reuse(path: Path, steps: Sequence[StepGuidance], *, title: str) -> None:
+    """Left: cosine of successive differences. Right: error of reusing a difference that is k steps old."""
+    with figure(path, rows=1, columns=2, size=(12, 4.6), title=title) as (left, right):
+        cosines = [(step.index + 1, step.cosine) for step in steps if step.cosine is not None]
+        left.plot(*_columns(cosines), marker="o", color=BLUE, label=r"cosine of $D_t$ and $D_{t-1}$")
+        left.axhline(
+            0.5, color=ORANGE, linewidth=1.2, linestyle=":", label="0.5: below it, D changes by more than its size"
+        )
+        left.set_title("Direction of the CFG difference")
+        left.set_ylabel("cosine")
+        _finish(left, steps, is_from_zero=False)
+        for expert, colour in zip(experts_of(steps), COLOURS, strict=False):
+            _draw_ages(right, reuse_errors_by_age(steps, expert), expert, colour)
+        right.axhline(1.0, color="#7f8790", linewidth=1.2, linestyle=":", label="1: no better than D = 0")
+        right.set_title("Reusing an old CFG difference")
+        right.set_xlabel("age k of the difference [steps]")
+        right.set_ylabel(r"mean $(D_t - D_{t-k})^2$ / mean $D_t^2$")
+        from_zero(right)
+        right.legend()
+
+
+def _draw_ages(axes: "Axes", errors: dict[int, list[float]], expert: str, colour: str) -> None:
+    if errors:
+        ages = list(errors)
+        means = [fmean(errors[age]) for age in ages]
+        label = f"{expert.replace('_', ' ')}: mean, range over steps"
+        axes.plot(ages, means, marker="o", color=colour, label=label)
+        lows, highs = [min(errors[age]) for age in ages], [max(errors[age]) for age in ages]
+        axes.fill_between(ages, lows, highs, color=colour, alpha=0.13)
+
+
+def _finish(axes: "Axes", steps: Sequence[StepGuidance], *, is_from_zero: bool = True) -> None:
+    mark_switch(axes, [step.expert for step in steps])
+    mark_steps(axes, [step.index + 1 for step in steps if step.truncated], label="truncated (evaluated beside the run)")
+    step_axis(axes, len(steps))
+    if is_from_zero:
+        from_zero(axes)
+    axes.legend()
+
+
+def _is_dominated(values: Sequence[float]) -> bool:
+    """One value so large that a linear axis would hide the others."""
+    return bool(values) and min(values) > 0.0 and max(values) > 20 * median(values)
+
+
+def _columns(pairs: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [number for number, _ in pairs], [value for _, value in pairs]

@@ -1,0 +1,112 @@
+"""A model before its weights: built without memory, checked against the files, then filled tensor by tensor."""
+
+import functools
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from accelerate import init_empty_weights
+from torch import Tensor, nn
+
+from wan.errors import CheckpointError
+from wan.loading.keymaps import Recipe, Source
+from wan.loading.weights import Weights
+
+Model = TypeVar("Model", bound=nn.Module)
+
+_SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blueprint(Generic[Model]):
+    """One component: how to make its empty model, and where every parameter is.
+
+    Layers whose dotted name holds a word of ``keep_float32`` stay in float32 whatever the dtype.
+    """
+
+    place: str
+    make: Callable[[], Model]
+    weights: Weights
+    recipe: Recipe
+    keep_float32: Collection[str] = ()
+
+    def check(self) -> Model:
+        """The model without its weights, which are not read.
+
+        ``CheckpointError`` unless the files hold exactly its parameters, in its shapes.
+        """
+        model = self._empty()
+        self._check(model)
+        return model
+
+    def build(self, *, dtype: torch.dtype, device: torch.device) -> Model:
+        """The model on ``device``, for inference; at most one tensor is in memory beside it."""
+        return self.prepare(dtype=dtype)(device)
+
+    def prepare(self, *, dtype: torch.dtype) -> Callable[[torch.device], Model]:
+        """``build`` in two steps: the checked empty model is made now, and the result reads its weights, once, in any
+        thread (making one in a thread would disturb other modules made meanwhile)."""
+        return functools.partial(self._fill, self.check(), dtype)
+
+    def read(self, source: Source, shape: torch.Size) -> Tensor:
+        """One parameter in its stored dtype and the model's shape."""
+        # reshape: the official code writes some vectors with axes of length one
+        return source.pick(self.weights.read(source.name)).reshape(shape)
+
+    def _fill(self, model: Model, dtype: torch.dtype, device: torch.device) -> Model:
+        model.load_state_dict(self._parameters(model, dtype, device), strict=True, assign=True)
+        return model.to(device).eval().requires_grad_(False)
+
+    def _empty(self) -> Model:
+        # buffers are computed, not stored, so they are made for real
+        with init_empty_weights(include_buffers=False):
+            return self.make()
+
+    def _check(self, model: Model) -> None:
+        wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        missing = sorted(wanted.keys() - self.recipe.keys())
+        surplus = sorted(self.recipe[name].name for name in self.recipe.keys() - wanted.keys())
+        if missing or surplus:
+            raise CheckpointError(
+                f"{self.place} does not hold the model that its config.json and task describe: "
+                f"missing {_some(missing)}; unknown {_some(surplus)}; check --task, or download it again"
+            )
+        stored = {name: self._stored_shape(source) for name, source in self.recipe.items()}
+        wrong = [name for name, shape in wanted.items() if _significant(stored[name]) != _significant(shape)]
+        if wrong:
+            name = wrong[0]
+            raise CheckpointError(
+                f"{self.place}: {self.recipe[name].name} has the shape {stored[name]} where the model needs "
+                f"{wanted[name]} (and {len(wrong) - 1} more); its config.json belongs to another model"
+            )
+
+    def _stored_shape(self, source: Source) -> tuple[int, ...]:
+        return tuple(source.pick(torch.empty(self.weights.shapes[source.name], device="meta")).shape)
+
+    def _parameters(self, model: Model, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+        """One ``Parameter`` per source: two names of one source share it, which ties them."""
+        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        made: dict[Source, nn.Parameter] = {}
+        parameters: dict[str, nn.Parameter] = {}
+        for name, source in self.recipe.items():
+            if source not in made:
+                target = torch.float32 if self._stays_float32(name) else dtype
+                tensor = self.read(source, shapes[name])
+                made[source] = nn.Parameter(tensor.to(device=device, dtype=target), requires_grad=False)
+            parameters[name] = made[source]
+        return parameters
+
+    def _stays_float32(self, name: str) -> bool:
+        return any(word in self.keep_float32 for word in name.split("."))
+
+
+def _significant(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "nothing"
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more

@@ -1,0 +1,143 @@
+"""The whole state of a checkpoint directory: what it is, which tasks it serves, everything that is wrong with it."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wan.configs import WAN_CONFIGS, TaskConfig
+from wan.errors import CheckpointError
+from wan.loading.anatomy import fitting_tasks, size_mismatch
+from wan.loading.files import INDEX_PATTERN, read_json
+from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
+from wan.loading.layouts import Checkpoint, Layout, checkpoint_problems, recognise
+from wan.loading.models import weight_problems
+from wan.loading.problems import CHECK_TASK, Problem
+
+RUN_BYTES = 2**30
+"""What a run folder may need: the latents and the video take far less."""
+
+_DEFAULT_TASK = "t2v-A14B"
+_RESTORE = "git restore {ckpt_dir}"
+_LARGER_DISK = "python tools/download_model_weights.py --task {task} --layout {layout} --output_dir /a/larger/disk"
+_OUTPUT_ELSEWHERE = "python generate.py --task {task} --ckpt_dir {ckpt_dir} --output_dir /a/larger/disk"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """``tasks``: those that the model serves; ``config``: the one that the directory was judged by."""
+
+    ckpt_dir: Path
+    layout: str | None
+    tasks: tuple[str, ...]
+    config: TaskConfig
+    weight_files: int
+    weight_bytes: int
+    free_bytes: int
+    problems: tuple[Problem, ...]
+
+    def command(self, problem: Problem) -> str:
+        """What mends one of the problems."""
+        bundled = self.config.bundled_checkpoint
+        if bundled and problem.mend not in (CHECK_TASK, _OUTPUT_ELSEWHERE):
+            return _RESTORE.format(ckpt_dir=bundled)
+        return problem.command(task=self.config.name, layout=self.layout or "official", ckpt_dir=self.ckpt_dir)
+
+
+def diagnose(ckpt_dir: Path, config: TaskConfig | None = None, *, output_dir: Path = Path("outputs")) -> Diagnosis:
+    """Examine a directory for a task, or for the one that its model was made for. Reads config files and headers.
+
+    Raises OSError when the directory cannot be read.
+    """
+    layout = recognise(ckpt_dir) if ckpt_dir.is_dir() else None
+    tasks = _fitting(layout, ckpt_dir) if layout else ()
+    judged = config or WAN_CONFIGS[tasks[0] if tasks else _DEFAULT_TASK]
+    found = list(_untold(layout, ckpt_dir, tasks) if config is None else ())
+    found += found or checkpoint_problems(judged, ckpt_dir)
+    if judged.name not in tasks and any(problem.task in tasks for problem in found):
+        judged = WAN_CONFIGS[tasks[0]]  # what is missing was judged by the task that fits
+    if layout and tasks:
+        found += _deep_problems(layout, ckpt_dir, judged)
+    found += _disk_problems(ckpt_dir, output_dir)
+    weights = _weight_files(ckpt_dir)
+    return Diagnosis(
+        ckpt_dir=ckpt_dir,
+        layout=layout.name if layout else None,
+        tasks=tasks,
+        config=judged,
+        weight_files=len(weights),
+        weight_bytes=sum(file.stat().st_size for file in weights),
+        free_bytes=free_bytes(ckpt_dir),
+        problems=tuple({problem.sentence: problem for problem in found}.values()),
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """Free space of the disk that ``path`` is on, or would be on once it is made."""
+    existing = next(parent for parent in (path.resolve(), *path.resolve().parents) if parent.exists())
+    return shutil.disk_usage(existing).free
+
+
+def gigabytes(count: float) -> str:
+    """Bytes for people: decimal, as disks and download pages count."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.2f} MB"
+
+
+def _fitting(layout: Layout, ckpt_dir: Path) -> tuple[str, ...]:
+    try:
+        anatomy = layout.anatomy(ckpt_dir)
+    except CheckpointError:  # checkpoint_problems reports it
+        return ()
+    return fitting_tasks(anatomy) if anatomy else ()
+
+
+def _untold(layout: Layout | None, ckpt_dir: Path, tasks: tuple[str, ...]) -> Iterator[Problem]:
+    """A problem when no task was given and the directory does not tell."""
+    if layout and not tasks:
+        yield Problem(
+            f"{ckpt_dir} has no config.json of a denoiser that a task here runs; give --task to see what is missing",
+            mend=CHECK_TASK,
+        )
+
+
+def _deep_problems(layout: Layout, ckpt_dir: Path, config: TaskConfig) -> Iterator[Problem]:
+    """Names and shapes of every tensor against the models, and whether the model is the task's own."""
+    anatomy = layout.anatomy(ckpt_dir)
+    if anatomy and (unsuited := size_mismatch(anatomy, config)):
+        yield unsuited
+    yield from weight_problems(Checkpoint(path=ckpt_dir, config=config, layout=layout))
+
+
+def _disk_problems(ckpt_dir: Path, output_dir: Path) -> Iterator[Problem]:
+    missing, free = sum(map(_missing_bytes, ckpt_dir.glob(f"**/{INDEX_PATTERN}"))), free_bytes(ckpt_dir)
+    if missing > free:
+        yield Problem(
+            f"the missing weights of {ckpt_dir} need {gigabytes(missing)} and its disk has {gigabytes(free)} free; "
+            "free some space, or download to a larger disk",
+            mend=_LARGER_DISK,
+        )
+    if (free := free_bytes(output_dir)) < RUN_BYTES:
+        yield Problem(
+            f"the disk of {output_dir} has {gigabytes(free)} free, and a run should have {gigabytes(RUN_BYTES)} for "
+            "its latents and video; free some space, or give another --output_dir",
+            mend=_OUTPUT_ELSEWHERE,
+        )
+
+
+def _missing_bytes(index: Path) -> int:
+    """What the shards of one index lack of the total that it states; 0 when it states none."""
+    try:
+        content = read_json(index)
+        total, names = int(content["metadata"]["total_size"]), set(content["weight_map"].values())
+    except (CheckpointError, LookupError, TypeError, ValueError, AttributeError):
+        return 0  # an index may leave the total out; a broken one is reported where its shards are
+    return max(0, total - sum(_size(index.parent / name) for name in names))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _weight_files(ckpt_dir: Path) -> list[Path]:
+    suffixes = {SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES}
+    return [path for path in ckpt_dir.glob("**/*") if path.suffix in suffixes and path.is_file()]

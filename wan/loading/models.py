@@ -1,0 +1,156 @@
+"""The models of a checkpoint of either layout, each on its own and only when asked."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from transformers import AutoTokenizer, CLIPVisionModel, PreTrainedTokenizerBase, UMT5EncoderModel
+
+from wan.errors import CheckpointError
+from wan.loading import diffusers_models, official_models
+from wan.loading.blueprint import Blueprint
+from wan.loading.diffusers_layout import EXPERT_FOLDERS, IMAGE_ENCODER, TEXT_ENCODER, VAE
+from wan.loading.files import experts_of
+from wan.loading.layouts import Checkpoint
+from wan.loading.problems import Problem
+from wan.models.attention import set_attention
+from wan.models.image_encoder import ImageEncoder
+from wan.models.text import TextEncoder
+from wan.models.vae import VideoVAE
+from wan.sampling.plan import Expert
+
+
+class Components(Protocol):
+    """A layout's blueprints."""
+
+    def denoiser(self, checkpoint: Checkpoint, expert: Expert) -> Blueprint[WanTransformer3DModel]:
+        """One expert."""
+
+    def vae(self, checkpoint: Checkpoint) -> Blueprint[AutoencoderKLWan]:
+        """Pixels to latents and back."""
+
+    def text_encoder(self, checkpoint: Checkpoint) -> Blueprint[UMT5EncoderModel]:
+        """umT5."""
+
+    def image_encoder(self, checkpoint: Checkpoint) -> Blueprint[CLIPVisionModel]:
+        """CLIP, where the task has it."""
+
+
+# what a denoiser expects, and the component that gives it
+_WIDTHS = {
+    "text_dim": (TEXT_ENCODER, "d_model"),
+    "image_dim": (IMAGE_ENCODER, "hidden_size"),
+}
+OpenComponent = Callable[[], Blueprint[Any]]
+
+_COMPONENTS: Mapping[str, Components] = {"official": official_models, "diffusers": diffusers_models}
+
+
+def components_of(checkpoint: Checkpoint) -> dict[str, OpenComponent]:
+    """How to open each component that the task needs, under its name in the diffusers layout."""
+    components = _COMPONENTS[checkpoint.layout.name]
+    opened: dict[str, OpenComponent] = {
+        EXPERT_FOLDERS[expert]: functools.partial(components.denoiser, checkpoint, expert)
+        for expert in experts_of(checkpoint.config)
+    }
+    opened |= {
+        VAE: functools.partial(components.vae, checkpoint),
+        TEXT_ENCODER: functools.partial(components.text_encoder, checkpoint),
+    }
+    if checkpoint.config.has_image_encoder:
+        opened[IMAGE_ENCODER] = functools.partial(components.image_encoder, checkpoint)
+    return opened
+
+
+def weight_problems(checkpoint: Checkpoint) -> Iterator[Problem]:
+    """One per component whose files do not hold the parameters of its model; no weight is read."""
+    models: dict[str, Any] = {}
+    for name, open_component in components_of(checkpoint).items():
+        try:
+            models[name] = open_component().check()
+        except CheckpointError as error:
+            yield Problem(str(error))
+        except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+            # whatever the model libraries make of a config.json with wrong or missing values
+            yield Problem(
+                f"the {name} of {checkpoint.path} has a config.json that no model can be made from "
+                f"({type(error).__name__}: {error}); download that file again"
+            )
+    yield from _pairing_problems(checkpoint, models)
+
+
+def _pairing_problems(checkpoint: Checkpoint, models: Mapping[str, Any]) -> Iterator[Problem]:
+    """One per component that is whole but belongs to another model: its width is not the one that is needed."""
+    sizes = {name: model.config for name, model in models.items()}
+    needs = [(VAE, "z_dim", checkpoint.config.latent_channels)]
+    for expert in experts_of(checkpoint.config):
+        if folder := sizes.get(EXPERT_FOLDERS[expert]):
+            needs += [(name, given, getattr(folder, needed)) for needed, (name, given) in _WIDTHS.items()]
+    for name, given, wanted in dict.fromkeys(needs):
+        if name in sizes and getattr(sizes[name], given) != wanted:
+            yield Problem(
+                f"the {name} of {checkpoint.path} has {given} {getattr(sizes[name], given)} where the model needs "
+                f"{wanted}; it is another model's: download it again"
+            )
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """``CheckpointError`` unless every component's files hold its model's parameters; no weight is read."""
+    for problem in weight_problems(checkpoint):
+        raise CheckpointError(problem.sentence)
+
+
+def prepare_expert(
+    checkpoint: Checkpoint, expert: Expert, *, dtype: torch.dtype, attention: str = "auto"
+) -> Callable[[torch.device], WanTransformer3DModel]:
+    """One denoiser without its weights; the result reads them to a device. What diffusers keeps in float32 stays so."""
+    read = _COMPONENTS[checkpoint.layout.name].denoiser(checkpoint, expert).prepare(dtype=dtype)
+
+    def fill(device: torch.device) -> WanTransformer3DModel:
+        model = read(device)
+        set_attention(model, attention)
+        return model
+
+    return fill
+
+
+def load_expert(
+    checkpoint: Checkpoint, expert: Expert, *, dtype: torch.dtype, device: torch.device
+) -> WanTransformer3DModel:
+    """One denoiser on a device."""
+    return prepare_expert(checkpoint, expert, dtype=dtype)(device)
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    """The tokenizer alone, which loads at once."""
+    return AutoTokenizer.from_pretrained(checkpoint.tokenizer_dir)
+
+
+def text_encoder_files(checkpoint: Checkpoint) -> Sequence[Path]:
+    """The weight files of umT5."""
+    return _COMPONENTS[checkpoint.layout.name].text_encoder(checkpoint).weights.files
+
+
+def load_text_encoder(
+    checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, *, dtype: torch.dtype, device: torch.device
+) -> TextEncoder:
+    """umT5 behind its tokenizer."""
+    model = _COMPONENTS[checkpoint.layout.name].text_encoder(checkpoint).build(dtype=dtype, device=device)
+    return TextEncoder(model=model, tokenizer=tokenizer, text_len=checkpoint.text_len)
+
+
+def load_vae(checkpoint: Checkpoint, *, device: torch.device, tiling: bool = False) -> VideoVAE:
+    """The VAE in float32, as the official code runs it; ``tiling`` works on tiles of large frames, in less memory."""
+    model = _COMPONENTS[checkpoint.layout.name].vae(checkpoint).build(dtype=torch.float32, device=device)
+    if tiling:
+        model.enable_tiling()
+    return VideoVAE(model=model)
+
+
+def load_image_encoder(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> ImageEncoder:
+    """CLIP's vision tower."""
+    model = _COMPONENTS[checkpoint.layout.name].image_encoder(checkpoint).build(dtype=dtype, device=device)
+    return ImageEncoder(model=model)

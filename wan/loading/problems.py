@@ -1,0 +1,41 @@
+"""What can be wrong with a checkpoint directory: a sentence that a user reads, and the command that mends it."""
+
+import os
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+DOWNLOAD = "python tools/download_model_weights.py --task {task} --layout {layout} --output_dir {ckpt_dir}"
+"""Fetches what is missing, cut short or damaged, and leaves the rest alone."""
+DOWNLOAD_ELSEWHERE = "python tools/download_model_weights.py --task {task}"
+CHECK_ANY_TASK = "python tools/doctor.py --ckpt_dir {ckpt_dir}"
+CHECK_TASK = "python tools/doctor.py --ckpt_dir {ckpt_dir} --task {task}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """``mend`` is a command with ``{task}``, ``{layout}`` and ``{ckpt_dir}`` left open.
+
+    ``task`` and ``ckpt_dir`` are set where the command is about others than those that were checked.
+    """
+
+    sentence: str
+    mend: str = DOWNLOAD
+    task: str | None = None
+    ckpt_dir: Path | None = None
+
+    def command(self, *, task: str, layout: str, ckpt_dir: Path) -> str:
+        """The command for the directory and task that were checked, ready for a shell."""
+        directory = quoted(self.ckpt_dir or ckpt_dir)
+        return self.mend.format(task=self.task or task, layout=layout, ckpt_dir=directory)
+
+
+def verbatim(command: str) -> str:
+    """A whole command as ``Problem.mend``."""
+    return command.replace("{", "{{").replace("}", "}}")
+
+
+def quoted(path: Path) -> str:
+    """A path as the system's shell wants it."""
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))

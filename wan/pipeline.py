@@ -1,0 +1,248 @@
+"""What the entry classes share: the official constructor, text encoding, sampling and decoding of one checkpoint."""
+
+import functools
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from wan.configs import TaskConfig
+from wan.errors import InvalidInput
+from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
+from wan.loading.models import (
+    check_weights,
+    load_image_encoder,
+    load_vae,
+    prepare_expert,
+)
+from wan.loading.text_source import TextSource
+from wan.loading.vocabulary import read_vocabulary
+from wan.machine import OFFLOADS
+from wan.models.attention import check_attention
+from wan.models.denoiser import Condition, Evaluate, TextConditioned, one_by_one
+from wan.models.devices import DTYPES, pick_device
+from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
+from wan.models.text import unknown_words
+from wan.sampling.completion import completion_for
+from wan.sampling.conditioning import Conditioning, TextOnly
+from wan.sampling.geometry import Geometry
+from wan.sampling.guidance import Branch
+from wan.sampling.loop import Contexts, sample
+from wan.sampling.observers import ForwardCounter, Observer
+from wan.sampling.plan import Plan
+from wan.sampling.policies import make_plan
+from wan.sampling.solvers import make_solver
+from wan.settings import SamplingSettings
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conditions:
+    """What a video is conditioned on besides its text: through the denoiser's input, and through its attention."""
+
+    latents: Conditioning
+    network: Condition = TextConditioned
+
+
+TEXT_ONLY = Conditions(latents=TextOnly())
+
+
+class Pipeline:
+    """One checkpoint, checked at once; an expert is read when its stage begins and dropped when the stage ends."""
+
+    entry: ClassVar[str]
+
+    def __init__(
+        self,
+        config: TaskConfig,
+        checkpoint_dir: str | None = None,
+        device_id: int = 0,
+        rank: int = 0,
+        t5_fsdp: bool = False,
+        dit_fsdp: bool = False,
+        use_sp: bool = False,
+        t5_cpu: bool = False,
+        init_on_cpu: bool = True,
+        convert_model_dtype: bool = False,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        evaluate: Evaluate = one_by_one,
+        offload: str | None = None,
+        attention: str = "auto",
+        vae_tiling: bool = False,
+        text_cache: Path | None = None,
+    ) -> None:
+        """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
+
+        ``offload`` (none, expert, group) overrides ``offload_model`` of every call; ``text_cache`` is a folder.
+        ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
+        Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
+        """
+        _refuse_multi_gpu(rank=rank, t5_fsdp=t5_fsdp, dit_fsdp=dit_fsdp, use_sp=use_sp)
+        _refuse_other_entry(config, self.entry)
+        self.config = config
+        self.device = pick_device(device or (f"cuda:{device_id}" if torch.cuda.is_available() else None))
+        self.dtype = DTYPES[dtype or config.param_dtype]
+        self.forward_counter = ForwardCounter()
+        _refuse_offload(offload, self.device)
+        check_attention(attention, device=self.device, dtype=self.dtype)
+        self._checkpoint = open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
+        check_weights(self._checkpoint)
+        self._texts = TextSource(
+            self._checkpoint,
+            dtype=_at_least(torch.bfloat16, self.dtype),
+            device=CPU if t5_cpu else self.device,
+            cache_dir=text_cache,
+        )
+        self._vae = load_vae(self._checkpoint, device=self.device, tiling=vae_tiling)
+        self._offload = offload
+        self._prepare_expert = functools.partial(
+            prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention
+        )
+        self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
+        self._evaluate = evaluate
+
+    def encode(self, prompt: str, negative_prompt: str = "", *, offload_model: bool = True) -> Contexts:
+        """Text embeddings (1, T, D) per branch; an empty negative prompt means the task's default one.
+
+        ``offload_model`` drops the text encoder afterwards; the next call reads it again.
+        """
+        texts = {Branch.COND: prompt, Branch.UNCOND: negative_prompt or self.config.sample_neg_prompt}
+        contexts = {branch: self._texts.embed(text).to(self.device) for branch, text in texts.items()}
+        if self._offload_mode(offload_model) != "none":
+            self._texts.drop()
+        return contexts
+
+    def condition(self, image: Image.Image | None, geometry: Geometry) -> Conditions:
+        """What the image conditions; ``InvalidInput`` when the task takes none, or needs one."""
+        if image is not None:
+            raise InvalidInput(f"{self.config.name} makes videos from text alone; leave the image out")
+        return TEXT_ONLY
+
+    @torch.no_grad()
+    def sample(
+        self,
+        plan: Plan,
+        contexts: Contexts,
+        *,
+        seed: int,
+        conditions: Conditions = TEXT_ONLY,
+        offload_model: bool = True,
+        observers: Sequence[Observer] = (),
+    ) -> Tensor:
+        """Latents (C, F, h, w), float32, for a plan and a seed; the noise is drawn for all latent frames at once.
+
+        ``offload_model`` drops an expert's weights when its stage ends; without it both stay on the device.
+        """
+        generator = torch.Generator(device=self.device).manual_seed(seed)
+        noise = torch.randn(plan.geometry.latent_shape(), generator=generator, device=self.device)
+        latents = sample(
+            plan,
+            noise=noise[None],
+            contexts=contexts,
+            experts=ExpertPool(
+                self._expert_store(self._offload_mode(offload_model), plan),
+                evaluate=self._evaluate,
+                on_forward=self.forward_counter,
+                condition=conditions.network,
+            ),
+            solver=make_solver(plan),
+            conditioning=conditions.latents,
+            completion=completion_for(plan.frame_completion),
+            observers=observers,
+        )
+        return latents[0]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
+        return self._vae.decode(latents.to(self.device))
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of ``text`` that this checkpoint's tokenizer does not know."""
+        return unknown_words(self._texts.tokenizer, text)
+
+    def vocabulary(self) -> list[str]:
+        """The words of a closed vocabulary."""
+        return read_vocabulary(self._checkpoint.path)
+
+    def _make(
+        self,
+        prompt: str,
+        negative_prompt: str,
+        *,
+        geometry: Geometry,
+        settings: SamplingSettings,
+        image: Image.Image | None = None,
+        seed: int,
+        offload_model: bool,
+        observers: Sequence[Observer],
+    ) -> Tensor:
+        """What every ``generate`` does once its arguments are settings and a shape: a video (3, N, H, W)."""
+        plan = make_plan(settings, geometry)
+        conditions = self.condition(image, geometry)
+        contexts = self.encode(prompt, negative_prompt, offload_model=offload_model)
+        latents = self.sample(
+            plan,
+            contexts,
+            seed=resolve_seed(seed),
+            conditions=conditions,
+            offload_model=offload_model,
+            observers=observers,
+        )
+        return self.decode(latents)
+
+    def _encode_video(self, video: Tensor) -> Tensor:
+        """A video (3, N, H, W) in [-1, 1] to normalised latents (C, F, h, w)."""
+        return self._vae.encode(video.to(self.device))
+
+    def _encode_image(self, pixels: Tensor) -> Tensor:
+        """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped at once."""
+        dtype = _at_least(torch.float16, self.dtype)
+        return load_image_encoder(self._checkpoint, dtype=dtype, device=self.device).encode(pixels.to(self.device))
+
+    def _offload_mode(self, offload_model: bool) -> str:
+        return self._offload or ("expert" if offload_model else "none")
+
+    def _expert_store(self, mode: str, plan: Plan) -> ExpertStore:
+        if mode == "none":
+            return self._kept_experts
+        self._kept_experts.clear()
+        order = [stage.expert for stage in plan.stages]
+        return expert_store(mode, self._prepare_expert, device=self.device, order=order)
+
+
+def resolve_seed(seed: int) -> int:
+    """A negative seed means a random one, as upstream."""
+    return seed if seed >= 0 else secrets.randbelow(2**31)
+
+
+def _at_least(published: torch.dtype, asked: torch.dtype) -> torch.dtype:
+    """The dtype that upstream runs an encoder in (umT5 overflows in float16), unless everything is to be float32."""
+    return torch.float32 if asked == torch.float32 else published
+
+
+def _refuse_other_entry(config: TaskConfig, entry: str) -> None:
+    if config.entry != entry:
+        raise InvalidInput(f"{entry} does not make {config.name}; use wan.{config.entry} for this configuration")
+
+
+def _refuse_offload(offload: str | None, device: torch.device) -> None:
+    if offload not in (None, *OFFLOADS):
+        raise InvalidInput(f"offload {offload!r} is unknown; choose one of {', '.join(OFFLOADS)}")
+    if offload == "group" and device.type == "cpu":
+        raise InvalidInput("--offload group moves blocks from host memory to a GPU, and --device is cpu; use expert")
+
+
+def _refuse_multi_gpu(*, rank: int, t5_fsdp: bool, dit_fsdp: bool, use_sp: bool) -> None:
+    asked = [name for name, value in {"t5_fsdp": t5_fsdp, "dit_fsdp": dit_fsdp, "use_sp": use_sp}.items() if value]
+    if rank or asked:
+        raise InvalidInput(
+            f"{', '.join(asked) or f'rank={rank}'} needs several GPUs, which this version does not run on; leave it out"
+        )
