@@ -24,6 +24,7 @@ from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
 from wan.options import Parser
 from wan.runs.debug_latents import find_debug_latents
 from wan.runs.results import claim_directory
+from wan.sampling.plan import Plan
 from wan.sampling.policies import make_plan
 from wan.session import Session
 
@@ -99,6 +100,15 @@ def _name(args: argparse.Namespace) -> str:
     return "this run, half-frame" if args.enable_half_frame_generation else "this run"
 
 
+def _refuse_too_few_frames(plan: Plan) -> None:
+    fewest = min(step.latent_frames for step in plan.steps)
+    if fewest < 2:
+        raise InvalidInput(
+            f"--num_frames {plan.geometry.pixel_frames} leaves {fewest} latent frame in some steps, and continuity "
+            "compares neighbours; give at least 9 (half-frame) or 5 frames, and no image task"
+        )
+
+
 def _space(args: argparse.Namespace) -> str:
     if args.use_epsilon and args.space not in (None, "eps"):
         raise InvalidInput(f"--use_epsilon and --space {args.space} contradict each other; give one of them")
@@ -119,12 +129,10 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
         for steps in step_counts:
             own = argparse.Namespace(**vars(args) | {"frame_num": frame_num, "sample_steps": steps})
             options = make_options(own, prompt=args.prompt)
-            name = (
-                f"frames_{options.geometry.pixel_frames}" if len(frame_nums) > 1 else f"steps_{options.settings.steps}"
-            )
-            jobs.append(
-                Job(name=name, options=options, plan=make_plan(options.settings, options.geometry), seed=args.seed)
-            )
+            plan = make_plan(options.settings, options.geometry)
+            _refuse_too_few_frames(plan)
+            name = f"frames_{plan.geometry.pixel_frames}" if len(frame_nums) > 1 else f"steps_{len(plan.steps)}"
+            jobs.append(Job(name=name, options=options, plan=plan, seed=args.seed))
     for line in dict.fromkeys(line for job in jobs for line in (*job.options.notices, *job.plan.notices)):
         print(line)
     return jobs

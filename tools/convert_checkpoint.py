@@ -18,7 +18,7 @@ from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput, WanError
 from wan.loading.conversion_plan import plan_conversion
 from wan.loading.convert import convert, remaining
-from wan.loading.doctor import gigabytes
+from wan.loading.doctor import format_bytes
 from wan.loading.problems import quoted
 from wan.loading.progress import silence_loading_bars
 
@@ -52,7 +52,7 @@ def _convert(source: Path, destination: Path, task: str | None) -> None:
     name = conversion.checkpoint.config.name
     left = remaining(conversion, destination)
     total, size = len(conversion.weights), sum(file.byte_count for file in left)
-    print(f"{source} as {name}: {len(left)} of {total} weight files to write, {gigabytes(size)}, to {destination}")
+    print(f"{source} as {name}: {len(left)} of {total} weight files to write, {format_bytes(size)}, to {destination}")
     with tqdm(total=size, unit="B", unit_scale=True, disable=not size) as bar:
         convert(conversion, destination, bar.update)
     print(f"verified; python generate.py --task {name} --ckpt_dir {quoted(destination)} --prompt ...")

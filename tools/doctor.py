@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from wan.configs import WAN_CONFIGS
-from wan.loading.doctor import Diagnosis, diagnose, gigabytes
+from wan.loading.doctor import Diagnosis, diagnose, format_bytes
 from wan.loading.problems import quoted
 
 
@@ -42,8 +42,8 @@ def main(argv: Sequence[str]) -> int:
 def print_diagnosis(diagnosis: Diagnosis) -> None:
     """The report, for this command and for those that end with it."""
     kind = f"{diagnosis.layout} layout" if diagnosis.layout else "no checkpoint"
-    size = f"{diagnosis.weight_files} weight files, {gigabytes(diagnosis.weight_bytes)}"
-    print(f"{diagnosis.ckpt_dir}: {kind}; {size}; {gigabytes(diagnosis.free_bytes)} free on its disk")
+    size = f"{diagnosis.weight_files} weight files, {format_bytes(diagnosis.weight_bytes)}"
+    print(f"{diagnosis.ckpt_dir}: {kind}; {size}; {format_bytes(diagnosis.free_bytes)} free on its disk")
     if diagnosis.tasks:
         print(f"the model serves --task {' or '.join(diagnosis.tasks)}")
     if not diagnosis.problems:

@@ -16,7 +16,7 @@ from typing import NoReturn
 from doctor import print_diagnosis
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput, WanError
-from wan.loading.doctor import diagnose, free_bytes, gigabytes
+from wan.loading.doctor import diagnose, format_bytes, free_bytes
 from wan.loading.download import DOWNLOAD_DIR, LAYOUT_NAMES, Download, check_disk, fetch, plan_download, repository_for
 from wan.loading.hubs import HUBS
 
@@ -65,12 +65,12 @@ def _print_plan(download: Download) -> None:
     print(f"{snapshot.repository} at {snapshot.revision} -> {download.folder}")
     for file in download.wanted:
         note = "  (replaces a damaged copy)" if file.name in download.broken else ""
-        print(f"  fetch {gigabytes(file.size):>10}  {file.name}{note}")
+        print(f"  fetch {format_bytes(file.size):>10}  {file.name}{note}")
     for file in download.present:
-        print(f"  have  {gigabytes(file.size):>10}  {file.name}")
+        print(f"  have  {format_bytes(file.size):>10}  {file.name}")
     print(
-        f"{len(download.wanted)} files to fetch, {gigabytes(download.wanted_bytes)}; "
-        f"{gigabytes(free_bytes(download.folder))} free on the disk"
+        f"{len(download.wanted)} files to fetch, {format_bytes(download.wanted_bytes)}; "
+        f"{format_bytes(free_bytes(download.folder))} free on the disk"
     )
 
 

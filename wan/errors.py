@@ -13,5 +13,9 @@ class CheckpointError(InvalidInput):
     """A checkpoint directory is missing, incomplete or not the one that the task needs (exit code 2)."""
 
 
+class OutOfMemory(WanError):
+    """The device's memory does not suffice; the sentence names what makes a run smaller (exit code 1)."""
+
+
 class NumericalError(WanError, ArithmeticError):
     """A step produced a value that is not finite; the sentence names the step and the expert (exit code 1)."""

@@ -207,8 +207,6 @@ def _refuse_unavailable(args: argparse.Namespace) -> None:
     for name, default in _NOT_YET.items():
         if getattr(args, name) not in (default, str(default)):
             raise InvalidInput(f"--{name} is not available in this version; leave it out (see CHANGELOG.md)")
-    if args.enable_improved_frame_completion and not args.enable_half_frame_generation:
-        raise InvalidInput("--enable_improved_frame_completion needs --enable_half_frame_generation; give both")
     if (args.debug_output_dir or args.debug_dtype) and not args.enable_debug:
         raise InvalidInput("--debug_output_dir and --debug_dtype need --enable_debug; give it too, or leave them out")
     if args.list_vocabulary and WAN_CONFIGS[args.task].bundled_checkpoint is None:

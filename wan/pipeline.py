@@ -25,7 +25,7 @@ from wan.loading.vocabulary import read_vocabulary
 from wan.machine import OFFLOADS
 from wan.models.attention import check_attention
 from wan.models.denoiser import Condition, Evaluate, TextConditioned, one_by_one
-from wan.models.devices import DTYPES, pick_device
+from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
 from wan.models.text import unknown_words
 from wan.sampling.completion import completion_for
@@ -109,6 +109,7 @@ class Pipeline:
         self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
         self._evaluate = evaluate
 
+    @explained_out_of_memory()
     def encode(self, prompt: str, negative_prompt: str = "", *, offload_model: bool = True) -> Contexts:
         """Text embeddings (1, T, D) per branch; an empty negative prompt means the task's default one.
 
@@ -126,6 +127,7 @@ class Pipeline:
             raise InvalidInput(f"{self.config.name} makes videos from text alone; leave the image out")
         return TEXT_ONLY
 
+    @explained_out_of_memory()
     @torch.no_grad()
     def sample(
         self,
@@ -160,6 +162,7 @@ class Pipeline:
         )
         return latents[0]
 
+    @explained_out_of_memory()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
         return self._vae.decode(latents.to(self.device))

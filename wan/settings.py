@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from wan.configs import TaskConfig
+from wan.errors import InvalidInput
 
 DEFAULT_TRUNCATION_MODE = "decay"  # the closest to the same-seed baseline: docs/cfg-truncation.md
 
@@ -36,7 +37,9 @@ def guidance_scales(value: float | tuple[float, float]) -> tuple[float, float]:
 
 
 def frame_completion_name(*, half_frame: bool, improved: bool) -> str | None:
-    """The completion that the seeds' two flags ask for; None when half-frame generation is off."""
+    """The completion that the two flags ask for; None when half-frame generation is off."""
+    if improved and not half_frame:
+        raise InvalidInput("--enable_improved_frame_completion needs --enable_half_frame_generation; give both")
     if not half_frame:
         return None
     return "improved" if improved else "repeat"

@@ -12,6 +12,7 @@ import pytest
 import compare_cfg_baseline
 import generate
 from instruments.flags import run_tool
+from instruments.methods import complete_flags
 from wan.runs.record import load_record
 from wan.runs.video import read_video
 
@@ -144,6 +145,13 @@ def test_refusals(
     monkeypatch.chdir(tmp_path)
     assert sentence in refusal(flags, monkeypatch, capsys)
     assert not list(tmp_path.iterdir())
+
+
+def test_one_expert_gets_a_default_that_it_can_do() -> None:
+    parser = compare_cfg_baseline.build_parser()
+    args = parser.parse_args(["--task", "ti2v-5B"])
+    complete_flags(args)
+    assert (args.cfg_truncate_steps, args.cfg_truncate_high_noise_steps) == (5, 0)
 
 
 def test_defaults_follow_the_seeds(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,6 +144,7 @@ def test_a_list_is_a_sweep(
         (analyze_temporal_continuity, ["--num_frames", "9", "17", "--num_inference_steps", "3", "4"], "both be lists"),
         (analyze_temporal_continuity, ["--num_inference_steps", "0"], "--sample_steps 0 must be at least 1"),
         (analyze_temporal_continuity, ["--num_frames", "many"], "invalid int value"),
+        (analyze_temporal_continuity, ["--num_frames", "5", "--enable_half_frame"], "leaves 1 latent frame in some"),
         (analyze_temporal_continuity, ["--model_path", "/nowhere"], "/nowhere"),
         (analyze_temporal_continuity, ["--seed", "-1"], "--seed -1 must be 0 or more"),
         (analyze_continuity_simple, ["--correlation", "1"], "--correlation 1 must be at least 0 and below 1"),

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
 from wan.options import Options
 from wan.sampling.plan import Plan
@@ -86,11 +87,11 @@ def complete_flags(args: argparse.Namespace) -> list[str]:
     notices = []
     if "cfg_truncate_steps" in mode.flags and not any(flag in CFG_FLAGS for flag in given):
         args.cfg_truncate_steps = DEFAULT_LOW_STEPS
-        args.cfg_truncate_high_noise_steps = DEFAULT_HIGH_STEPS
-        notices.append(
-            f"no truncation given: --cfg_truncate_steps {DEFAULT_LOW_STEPS} --cfg_truncate_high_noise_steps "
-            f"{DEFAULT_HIGH_STEPS}, as the seeds' documents recommend"
-        )
+        flags = f"--cfg_truncate_steps {DEFAULT_LOW_STEPS}"
+        if WAN_CONFIGS[args.task].has_two_experts:
+            args.cfg_truncate_high_noise_steps = DEFAULT_HIGH_STEPS
+            flags += f" --cfg_truncate_high_noise_steps {DEFAULT_HIGH_STEPS}"
+        notices.append(f"no truncation given: {flags}, as the seeds' documents recommend")
     if "enable_half_frame_generation" in mode.flags:
         args.enable_half_frame_generation = True
     if args.comparison_mode == "improved_vs_baseline" or (args.comparison_mode == "combined_vs_baseline" and not given):

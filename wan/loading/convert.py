@@ -10,7 +10,7 @@ from wan.configs import TaskConfig
 from wan.errors import CheckpointError, InvalidInput
 from wan.loading.conversion_plan import Conversion, WeightFile
 from wan.loading.diffusers_layout import TOKENIZER
-from wan.loading.doctor import free_bytes, gigabytes
+from wan.loading.doctor import format_bytes, free_bytes
 from wan.loading.fingerprint import Manifest, fingerprint, read_manifest, write_manifest
 from wan.loading.headers import read_shapes
 from wan.loading.layouts import Checkpoint, recognise
@@ -37,8 +37,8 @@ def remaining(conversion: Conversion, destination: Path) -> tuple[WeightFile, ..
     needed, free = sum(file.byte_count for file in left), free_bytes(destination)
     if needed > free:
         raise InvalidInput(
-            f"{destination} needs {gigabytes(needed)} and its disk has {gigabytes(free)} free; free some space, or "
-            "give a destination on a larger disk"
+            f"{destination} needs {format_bytes(needed)} and its disk has {format_bytes(free)} free; free some "
+            "space, or give a destination on a larger disk"
         )
     return left
 

@@ -78,9 +78,12 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def gigabytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Bytes for people: decimal, as disks and download pages count."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.2f} MB"
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count / 1e3:.2f} kB"
 
 
 def _fitting(layout: Layout, ckpt_dir: Path) -> tuple[str, ...]:
@@ -112,14 +115,14 @@ def _disk_problems(ckpt_dir: Path, output_dir: Path) -> Iterator[Problem]:
     missing, free = sum(map(_missing_bytes, ckpt_dir.glob(f"**/{INDEX_PATTERN}"))), free_bytes(ckpt_dir)
     if missing > free:
         yield Problem(
-            f"the missing weights of {ckpt_dir} need {gigabytes(missing)} and its disk has {gigabytes(free)} free; "
-            "free some space, or download to a larger disk",
+            f"the missing weights of {ckpt_dir} need {format_bytes(missing)} and its disk has {format_bytes(free)} "
+            "free; free some space, or download to a larger disk",
             mend=_LARGER_DISK,
         )
     if (free := free_bytes(output_dir)) < RUN_BYTES:
         yield Problem(
-            f"the disk of {output_dir} has {gigabytes(free)} free, and a run should have {gigabytes(RUN_BYTES)} for "
-            "its latents and video; free some space, or give another --output_dir",
+            f"the disk of {output_dir} has {format_bytes(free)} free, and a run should have {format_bytes(RUN_BYTES)} "
+            "for its latents and video; free some space, or give another --output_dir",
             mend=_OUTPUT_ELSEWHERE,
         )
 

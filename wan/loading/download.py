@@ -8,7 +8,7 @@ from pathlib import Path
 from wan.configs import TaskConfig
 from wan.errors import CheckpointError, InvalidInput
 from wan.loading import diffusers_layout, official_layout
-from wan.loading.doctor import free_bytes, gigabytes
+from wan.loading.doctor import format_bytes, free_bytes
 from wan.loading.files import experts_of
 from wan.loading.fingerprint import Manifest, fingerprint, write_manifest
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, check_whole
@@ -90,8 +90,8 @@ def check_disk(download: Download) -> None:
     free = free_bytes(download.folder)
     if download.wanted_bytes > free:
         raise InvalidInput(
-            f"--output_dir {download.folder} needs {gigabytes(download.wanted_bytes)} more and its disk has "
-            f"{gigabytes(free)} free; free some space, or give a folder on a larger disk"
+            f"--output_dir {download.folder} needs {format_bytes(download.wanted_bytes)} more and its disk has "
+            f"{format_bytes(free)} free; free some space, or give a folder on a larger disk"
         )
 
 

@@ -80,7 +80,8 @@ def tokenizer_problems(folder: Path) -> Iterator[Problem]:
             yield Problem(f"{path} is missing, a file of the tokenizer; download it again")
         elif not _opens_like_json(path):
             yield Problem(
-                f"{path} is not the tokenizer's file but {path.stat().st_size} bytes of something else; download it again"
+                f"{path} is not the tokenizer's file but {path.stat().st_size} bytes of something else; "
+                "download it again"
             )
 
 

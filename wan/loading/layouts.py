@@ -81,10 +81,9 @@ def find_checkpoint_dir(config: TaskConfig, ckpt_dir: str | None) -> Path:
         return Path(ckpt_dir)
     if config.bundled_checkpoint is not None:
         return PROJECT_DIR / config.bundled_checkpoint
-    repository = config.repositories["official"]
     raise CheckpointError(
-        f"--task {config.name} needs --ckpt_dir. Download the checkpoint with `hf download {repository} --local-dir "
-        f"./{repository.split('/')[1]}`, or try the model that ships with the project: `{DEMO_COMMAND}`"
+        f"--task {config.name} needs --ckpt_dir. Get the checkpoint with `python tools/download_model_weights.py "
+        f"--task {config.name}`, or try the model that ships with the project: `{DEMO_COMMAND}`"
     )
 
 

@@ -53,6 +53,7 @@ def write_safetensors(
             tensor = read(spec)
             assert (tuple(tensor.shape), tensor.dtype) == (spec.shape, spec.dtype), spec
             file.write(as_bytes(tensor).numpy().data)
+            del tensor  # or it would stay until the next one has been read
             on_bytes(spec.byte_count)
 
 

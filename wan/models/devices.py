@@ -1,8 +1,11 @@
 """Devices and dtypes: chosen automatically or by name, checked before any weight is read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-from wan.errors import InvalidInput
+from wan.errors import InvalidInput, OutOfMemory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -20,6 +23,18 @@ def pick_device(name: str | None = None) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InvalidInput("--device mps is not here; use --device cpu")
     return device
+
+
+@contextmanager
+def explained_out_of_memory() -> Iterator[None]:
+    """Turn the device's out-of-memory error into a sentence with what to change (also a decorator)."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            f"out of device memory ({str(error).splitlines()[0]}); try --offload group, --t5_cpu, --vae_tiling, "
+            "a smaller --size or fewer --frame_num; latents that are on disk stay there"
+        ) from error
 
 
 def _best() -> str:
