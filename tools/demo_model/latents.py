@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKLWan
 
 from . import vae_fast
 from .clips import render, sample_clips
@@ -80,7 +81,7 @@ def _load_raw(paths: list[Path]) -> LatentSet:
 
 
 @torch.no_grad()
-def _encode_shard(path: Path, vae: torch.nn.Module, rows: torch.Tensor, *, seed_step: int) -> bool:
+def _encode_shard(path: Path, vae: AutoencoderKLWan, rows: torch.Tensor, *, seed_step: int) -> bool:
     """Renders and encodes one clip per row of attributes; False when the shard is there already."""
     if path.exists():
         return False

@@ -22,7 +22,7 @@ from .words import from_indices
 CHECK_SIGMAS = (0.98, 0.95, 0.9, 0.8, 0.5)
 FIRST_FRAME_WEIGHT = 2.0
 FULL_LATENT_FRAMES = 13
-SHORT_SHARE = 0.3
+SHORT_SHARE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,12 +46,12 @@ RECIPES = {
         schedule=Schedule(warmup_steps=150, flat_until=0.5, floor=0.25), starts_from=None, seed=3,
     ),
     "expert_high": Recipe(
-        stage="expert_high", sigma_low=0.82, sigma_high=1.0, shift=12.0, muon_rate=1e-3, adam_rate=5e-4,
-        schedule=Schedule(warmup_steps=50, flat_until=0.3), starts_from="base", seed=4,
+        stage="expert_high", sigma_low=0.82, sigma_high=1.0, shift=12.0, muon_rate=4e-3, adam_rate=1e-3,
+        schedule=Schedule(warmup_steps=100, flat_until=0.4), starts_from="base", seed=4,
     ),
     "expert_low": Recipe(
-        stage="expert_low", sigma_low=0.0, sigma_high=0.905, shift=12.0, muon_rate=1e-3, adam_rate=5e-4,
-        schedule=Schedule(warmup_steps=50, flat_until=0.3), starts_from="base", seed=5,
+        stage="expert_low", sigma_low=0.0, sigma_high=0.905, shift=12.0, muon_rate=2e-3, adam_rate=1e-3,
+        schedule=Schedule(warmup_steps=100, flat_until=0.4), starts_from="base", seed=5,
     ),
 }  # fmt: skip
 
@@ -203,7 +203,7 @@ def velocity_errors(
 
 
 def draw_latent_frames(generator: torch.Generator) -> int:
-    """13 latent frames mostly; a shorter native-rate prefix of 2 to 12 in three batches of ten."""
+    """13 latent frames mostly; a shorter native-rate prefix of 2 to 12 in two batches of ten."""
     short = float(torch.rand((), generator=generator)) < SHORT_SHARE
     length = int(torch.randint(2, FULL_LATENT_FRAMES, (), generator=generator))
     return length if short else FULL_LATENT_FRAMES

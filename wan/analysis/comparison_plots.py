@@ -21,8 +21,9 @@ PSNR_CEILING = 80.0
 def plot_contact_sheet(
     path: Path, method: np.ndarray, baseline: np.ndarray, *, name: str, psnrs: Sequence[float], title: str
 ) -> None:
-    """Eight frames in three rows: baseline, method, amplified difference."""
-    numbers = np.unique(np.linspace(0, len(method) - 1, min(8, len(method))).round().astype(int))
+    """Baseline, method and amplified difference, in eight frames: evenly spaced ones, and the one that is worst."""
+    worst = int(np.argmin(psnrs))
+    numbers = np.unique([*np.linspace(0, len(method) - 1, min(7, len(method))).round().astype(int), worst])
     rows = {
         "baseline": baseline[numbers],
         name: method[numbers],
@@ -40,7 +41,8 @@ def plot_contact_sheet(
                 if column == 0:
                     cell.set_ylabel(label)
         for column, number in enumerate(numbers):
-            axes[column].set_title(f"frame {number}\n{min(psnrs[number], PSNR_CEILING):.1f} dB", fontsize=9)
+            mark = ", worst" if number == worst else ""
+            axes[column].set_title(f"frame {number}{mark}\n{min(psnrs[number], PSNR_CEILING):.1f} dB", fontsize=9)
 
 
 def plot_per_frame(path: Path, result: CaseResult, *, title: str, half_frame_stride: int | None) -> None:

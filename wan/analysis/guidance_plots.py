@@ -22,10 +22,8 @@ def plot_cfg_error(path: Path, steps: Sequence[StepGuidance], *, title: str) -> 
         right.plot([s.index + 1 for s in steps], [s.mse for s in steps], marker="o", color=ORANGE, label="this run")
         right.set_title("MSE between Conditional and Unconditional")
         right.set_ylabel(r"mean $D_t^2$  [latent units²]")
-        for axes in (left, right):
-            _finish(axes, steps)
-        if _is_dominated([change for _, change in changes]):
-            left.set_yscale("log")
+        _finish(left, steps, scale_for([change for _, change in changes]))
+        _finish(right, steps, scale_for([step.mse for step in steps]))
 
 
 def plot_reuse(path: Path, steps: Sequence[StepGuidance], *, title: str) -> None:
@@ -38,7 +36,7 @@ def plot_reuse(path: Path, steps: Sequence[StepGuidance], *, title: str) -> None
         )
         left.set_title("Direction of the CFG difference")
         left.set_ylabel("cosine")
-        _finish(left, steps, is_from_zero=False)
+        _finish(left, steps, "linear")
         for expert, colour in zip(experts_of(steps), COLOURS, strict=False):
             _draw_ages(right, reuse_errors_by_age(steps, expert), expert, colour)
         right.axhline(1.0, color="#7f8790", linewidth=1.2, linestyle=":", label="1: no better than D = 0")
@@ -59,18 +57,21 @@ def _draw_ages(axes: "Axes", errors: dict[int, list[float]], expert: str, colour
         axes.fill_between(ages, lows, highs, color=colour, alpha=0.13)
 
 
-def _finish(axes: "Axes", steps: Sequence[StepGuidance], *, is_from_zero: bool = True) -> None:
+def scale_for(values: Sequence[float]) -> str:
+    """'log' where the largest value would hide the others on a linear axis from zero."""
+    is_dominated = bool(values) and min(values) > 0.0 and max(values) > 10 * median(values)
+    return "log" if is_dominated else "from zero"
+
+
+def _finish(axes: "Axes", steps: Sequence[StepGuidance], scale: str) -> None:
     mark_switch(axes, [step.expert for step in steps])
     mark_steps(axes, [step.index + 1 for step in steps if step.truncated], label="truncated (evaluated beside the run)")
     step_axis(axes, len(steps))
-    if is_from_zero:
+    if scale == "log":
+        axes.set_yscale("log")
+    elif scale == "from zero":
         from_zero(axes)
     axes.legend()
-
-
-def _is_dominated(values: Sequence[float]) -> bool:
-    """One value so large that a linear axis would hide the others."""
-    return bool(values) and min(values) > 0.0 and max(values) > 20 * median(values)
 
 
 def _columns(pairs: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:

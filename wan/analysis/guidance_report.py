@@ -189,8 +189,8 @@ def _advice_lines(recommendations: Sequence[Recommendation]) -> list[str]:
     ]
     for item in recommendations:
         flag = flags.get(item.expert, "N (--cfg_truncate_steps)")
-        errors = ", ".join(f"{count}: {error:.1%}" for count, error in enumerate(item.errors, start=1))
-        lines.append(f"  {flag} = {item.steps}  with mode {item.mode}  (estimate for {errors or 'no'} steps)")
+        errors = ", ".join(f"{error:.1%}" for error in item.errors)
+        lines.append(f"  {flag} = {item.steps} with mode {item.mode}; estimates for 1, 2, ... steps: {errors}")
     lines.append("  first-order estimate from one run: check it with tools/compare_cfg_baseline.py")
     return lines
 

@@ -39,7 +39,8 @@ _STYLE: Any = {
     "axes.titleweight": "bold",
     "axes.labelsize": 10,
     "font.size": 9.5,
-    "legend.frameon": False,
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": "none",
     "lines.linewidth": 1.8,
     "lines.markersize": 4.5,
 }

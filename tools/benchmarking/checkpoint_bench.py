@@ -1,0 +1,102 @@
+"""Times a real checkpoint: every variant through the entry class, and diffusers' WanPipeline beside them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import wan
+from benchmarking.reference import Reference
+from benchmarking.tables import row
+from benchmarking.timing import Timed, time_in_turns, wall_seconds
+from benchmarking.variants import PLAIN, Case
+from wan.loading.layouts import Checkpoint
+from wan.loading.progress import silence_loading_bars
+from wan.pipeline import Pipeline
+from wan.sampling.loop import Contexts
+from wan.sampling.plan import Plan
+
+REFERENCE = "diffusers WanPipeline"
+_REFERENCE_ENTRY, _REFERENCE_LAYOUT = "WanT2V", "diffusers"
+_SEED = 0
+
+
+@dataclass(kw_only=True, slots=True)
+class _Bench:
+    """The models, and the latents that each variant made last."""
+
+    pipeline: Pipeline
+    contexts: Contexts
+    reference: Reference | None
+    latents: dict[str, Tensor] = field(default_factory=dict)
+
+    def timed(self, name: str, plan: Plan) -> Timed:
+        def run() -> None:
+            self.latents[name] = self.pipeline.sample(plan, self.contexts, seed=_SEED, offload_model=False)
+
+        return Timed(warm_up=run, run=lambda: wall_seconds(run, self.pipeline.device))
+
+    def timed_reference(self, reference: Reference, plan: Plan) -> Timed:
+        def run() -> None:
+            self.latents[REFERENCE] = reference.sample(plan, self.contexts, seed=_SEED)
+
+        return Timed(warm_up=run, run=lambda: wall_seconds(run, self.pipeline.device))
+
+
+def time_checkpoint(
+    case: Case, checkpoint: Checkpoint, *, repeats: int, device: str | None, dtype: str | None, attention: str
+) -> dict[str, Any]:
+    """All variants in one process, every model resident; text encoding and decoding are not in the time."""
+    silence_loading_bars()
+    entry: type[Pipeline] = getattr(wan, case.config.entry)
+    pipeline = entry(case.config, str(checkpoint.path), device=device, dtype=dtype, attention=attention, offload="none")
+    bench = _Bench(
+        pipeline=pipeline,
+        contexts=pipeline.encode(case.config.example_prompt),
+        reference=_reference(case, checkpoint, dtype=pipeline.dtype, device=pipeline.device),
+    )
+    plans = case.plans()
+    variants = {name: bench.timed(name, plan) for name, plan in plans.items()}
+    if bench.reference:
+        variants[REFERENCE] = bench.timed_reference(bench.reference, plans[PLAIN])
+    timings = time_in_turns(variants, repeats=repeats, device=pipeline.device)
+    plain_flops = case.flops(plans[PLAIN])
+    return {
+        "dtype": str(pipeline.dtype).removeprefix("torch."),
+        "device": str(pipeline.device),
+        "notes": _notes(bench),
+        "variants": {
+            name: row(
+                timing,
+                timings[PLAIN],
+                forwards=plans.get(name, plans[PLAIN]).forwards,
+                steps=case.settings.steps,
+                flops=case.flops(plans.get(name, plans[PLAIN])),
+                plain_flops=plain_flops,
+            )
+            for name, timing in timings.items()
+        },
+        "largest_difference_from_diffusers": _difference(bench.latents),
+    }
+
+
+def _reference(case: Case, checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Reference | None:
+    if case.config.entry != _REFERENCE_ENTRY or checkpoint.layout.name != _REFERENCE_LAYOUT:
+        return None
+    return Reference(checkpoint.path, case.settings, dtype=dtype, device=device)
+
+
+def _notes(bench: _Bench) -> list[str]:
+    notes = ["Wall time of the sampling call, text encoding and decoding left out"]
+    if bench.reference is None:
+        notes.append(f"{REFERENCE} is not timed: it needs a text-to-video checkpoint in the diffusers layout")
+    else:
+        notes.append("Peak memory holds the models of both, ours and diffusers'")
+    return notes
+
+
+def _difference(latents: dict[str, Tensor]) -> float | None:
+    if REFERENCE not in latents:
+        return None
+    return (latents[PLAIN] - latents[REFERENCE]).abs().max().item()

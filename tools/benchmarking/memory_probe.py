@@ -1,0 +1,58 @@
+"""One measurement of host memory, in a process of its own.
+
+``-m benchmarking.memory_probe WHAT CKPT_DIR DTYPE DEVICE WORK_DIR``; WHAT is load, or a run's --offload: expert, none.
+Prints its peaks as one line of JSON. Started by tools/measure_memory.py, once for every figure.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from benchmarking.memory_watch import MemoryWatch
+from benchmarking.synthetic import TASK
+from wan.configs import WAN_CONFIGS
+from wan.loading.layouts import open_checkpoint
+from wan.loading.models import load_expert
+from wan.models.devices import DTYPES
+from wan.options import parse_options
+from wan.sampling.plan import Expert
+from wan.workflow import run
+
+LOAD = "load"
+_PAGE_BYTES = 4096
+
+
+def main(argv: Sequence[str]) -> None:
+    what, ckpt_dir, dtype, device, work_dir = argv
+    with MemoryWatch() as watch, redirect_stdout(sys.stderr):
+        if what == LOAD:
+            load_one_expert(Path(ckpt_dir), dtype, device)
+        else:
+            whole_run(Path(ckpt_dir), dtype, device, what, Path(work_dir))
+    print(json.dumps(asdict(watch.peak())))
+
+
+def load_one_expert(ckpt_dir: Path, dtype: str, device: str) -> None:
+    """Read one expert and look at every page of it: mapped weights come into memory when they are used."""
+    checkpoint = open_checkpoint(WAN_CONFIGS[TASK], ckpt_dir)
+    model = load_expert(checkpoint, Expert.HIGH_NOISE, dtype=DTYPES[dtype], device=torch.device(device))
+    for parameter in model.parameters():
+        parameter.flatten()[:: _PAGE_BYTES // parameter.element_size()].sum()
+
+
+def whole_run(ckpt_dir: Path, dtype: str, device: str, offload: str, output_dir: Path) -> None:
+    """What ``generate.py`` does after parsing, to the finished video: a small one, for few activations."""
+    shape = ["--size", "64*32", "--frame_num", "9", "--sample_steps", "6", "--base_seed", "0"]
+    machine = ["--device", device, "--dtype", dtype, "--offload", offload]
+    where = ["--task", TASK, "--ckpt_dir", str(ckpt_dir), "--output_dir", str(output_dir / "outputs")]
+    argv = [*where, "--prompt", "two dogs", *shape, *machine]
+    run(parse_options(argv), argv=["generate.py", *argv], report=lambda line: None)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
