@@ -149,12 +149,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def sizes_for(gigabytes: float, dtype: torch.dtype) -> Sizes:
     """A14B's widths with as many layers as come closest to ``gigabytes`` in ``dtype``."""
-    one, two = (official_sizes(layers=layers, text_layers=TEXT_LAYERS) for layers in (1, 2))
-    smallest = one.expert_elements() * dtype.itemsize
-    if not gigabytes * GB >= 0.9 * smallest:
-        raise InvalidInput(f"--gigabytes {gigabytes:g} is less than one layer takes; give at least {smallest / GB:.1f}")
-    per_layer = (two.expert_elements() - one.expert_elements()) * dtype.itemsize
-    layers = 1 + max(0, round((gigabytes * GB - smallest) / per_layer))
+    one, two = (
+        official_sizes(layers=layers, text_layers=TEXT_LAYERS).expert_elements() * dtype.itemsize for layers in (1, 2)
+    )
+    if not 0.9 * one <= gigabytes * GB < float("inf"):
+        raise InvalidInput(f"--gigabytes {gigabytes:g} must be at least {one / GB:.1f}, which one layer takes")
+    layers = 1 + max(0, round((gigabytes * GB - one) / (two - one)))
     return official_sizes(layers=layers, text_layers=TEXT_LAYERS)
 
 

@@ -29,7 +29,7 @@ class Reference:
         self, checkpoint: Path, settings: SamplingSettings, *, dtype: torch.dtype, device: torch.device
     ) -> None:
         # the text is encoded once, by ours
-        pipeline = WanPipeline.from_pretrained(checkpoint, text_encoder=None, tokenizer=None, torch_dtype=dtype)
+        pipeline = WanPipeline.from_pretrained(checkpoint, text_encoder=None, tokenizer=None, dtype=dtype)
         pipeline.scheduler = OfficialGridUniPC(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=settings.shift
         )

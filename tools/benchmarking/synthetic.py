@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -42,7 +42,8 @@ class Sizes:
     text_layers: int
 
     def expert_elements(self) -> int:
-        return _elements(denoiser_shapes(self))
+        one, two = (_elements(denoiser_shapes(replace(self, layers=layers))) for layers in (1, 2))
+        return one + (self.layers - 1) * (two - one)
 
     def text_elements(self) -> int:
         return _elements(text_shapes(self))

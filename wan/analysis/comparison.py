@@ -72,6 +72,7 @@ class Spread:
     """One measure over all cases; ``worst`` is the least or the largest value, whichever is bad."""
 
     mean: float
+    median: float
     std: float
     worst: float
 
@@ -177,4 +178,5 @@ def _spread(values: Sequence[float], *, small_is_bad: bool) -> Spread:
     mean = float(np.mean(values))
     # the spread of equal videos (infinite PSNR) is none
     std = float(np.std(values)) if math.isfinite(mean) else 0.0
-    return Spread(mean=mean, std=std, worst=min(values) if small_is_bad else max(values))
+    worst = min(values) if small_is_bad else max(values)
+    return Spread(mean=mean, median=float(np.median(values)), std=std, worst=worst)
