@@ -75,6 +75,16 @@ def test_a_missing_prompt_means_the_example() -> None:
         (["--frame_num", "0"], "--frame_num 0 must be at least 1"),
         (["--offload_model", "maybe"], "'maybe' is not a boolean"),
         (["--enable_improved_frame_completion"], "needs --enable_half_frame_generation; give both"),
+        (["--frame_completion", "interpolate"], "--frame_completion interpolate needs --enable_half_frame_generation"),
+        (
+            [
+                "--enable_half_frame_generation",
+                "--enable_improved_frame_completion",
+                "--frame_completion",
+                "repeat",
+            ],
+            "contradict each other; give one of them",
+        ),
         (["--sample_guide_scale", "1", "2", "3"], "takes one value, or two"),
         (["--task", "ti2v-5B", "--sample_guide_scale", "1", "2"], "takes one value for --task ti2v-5B, not 2"),
         (["--list_vocabulary"], "--list_vocabulary is for closed vocabularies"),

@@ -14,6 +14,7 @@ from wan.machine import add_machine_flags as add_machine_flags
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.guidance import TRUNCATION_MODES
 from wan.sampling.image_size import image_geometry
+from wan.sampling.policies import FRAME_COMPLETIONS
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.settings import DEFAULT_TRUNCATION_MODE, SamplingSettings, frame_completion_name, guidance_scales
 
@@ -181,6 +182,12 @@ def add_shortcut_flags(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="fill with the denoised previous frame under the position's own noise (docs/half-frame.md)",
     )
+    group.add_argument(
+        "--frame_completion",
+        choices=FRAME_COMPLETIONS,
+        help="how frames are filled, by name: repeat (the default), improved (the flag above), or interpolate: the "
+        "mean of the denoised neighbours under the position's own noise",
+    )
 
 
 def _add_output_flags(group: argparse._ArgumentGroup) -> None:
@@ -247,7 +254,9 @@ def _settings(args: argparse.Namespace, config: TaskConfig) -> SamplingSettings:
         cfg_truncate_high_noise_steps=args.cfg_truncate_high_noise_steps,
         cfg_truncate_mode=args.cfg_truncate_mode,
         frame_completion=frame_completion_name(
-            half_frame=args.enable_half_frame_generation, improved=args.enable_improved_frame_completion
+            half_frame=args.enable_half_frame_generation,
+            improved=args.enable_improved_frame_completion,
+            name=args.frame_completion,
         ),
     )
 

@@ -36,13 +36,18 @@ def guidance_scales(value: float | tuple[float, float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def frame_completion_name(*, half_frame: bool, improved: bool) -> str | None:
-    """The completion that the two flags ask for; None when half-frame generation is off."""
-    if improved and not half_frame:
-        raise InvalidInput("--enable_improved_frame_completion needs --enable_half_frame_generation; give both")
+def frame_completion_name(*, half_frame: bool, improved: bool, name: str | None = None) -> str | None:
+    """The completion that the flags ask for, ``name`` over ``improved``; None when half-frame generation is off."""
+    if (improved or name) and not half_frame:
+        flag = f"--frame_completion {name}" if name else "--enable_improved_frame_completion"
+        raise InvalidInput(f"{flag} needs --enable_half_frame_generation; give both")
+    if improved and name not in (None, "improved"):
+        raise InvalidInput(
+            f"--frame_completion {name} and --enable_improved_frame_completion contradict each other; give one of them"
+        )
     if not half_frame:
         return None
-    return "improved" if improved else "repeat"
+    return name or ("improved" if improved else "repeat")
 
 
 def default_settings(config: TaskConfig) -> SamplingSettings:
@@ -70,6 +75,7 @@ def settings_from(
     cfg_truncate_mode: str = DEFAULT_TRUNCATION_MODE,
     enable_half_frame_generation: bool = False,
     enable_improved_frame_completion: bool = False,
+    frame_completion: str | None = None,
 ) -> SamplingSettings:
     """The arguments of ``generate``, official and ours, as settings."""
     low, high = guidance_scales(guide_scale)
@@ -84,6 +90,6 @@ def settings_from(
         cfg_truncate_high_noise_steps=cfg_truncate_high_noise_steps,
         cfg_truncate_mode=cfg_truncate_mode,
         frame_completion=frame_completion_name(
-            half_frame=enable_half_frame_generation, improved=enable_improved_frame_completion
+            half_frame=enable_half_frame_generation, improved=enable_improved_frame_completion, name=frame_completion
         ),
     )

@@ -33,6 +33,7 @@ class WanT2V(Pipeline):
         cfg_truncate_mode: str = DEFAULT_TRUNCATION_MODE,
         enable_half_frame_generation: bool = False,
         enable_improved_frame_completion: bool = False,
+        frame_completion: str | None = None,
         observers: Sequence[Observer] = (),
     ) -> Tensor:
         """A video (3, N, H, W) in [-1, 1]; the official parameters, then the shortcuts (all off by default).
@@ -51,6 +52,7 @@ class WanT2V(Pipeline):
             cfg_truncate_mode=cfg_truncate_mode,
             enable_half_frame_generation=enable_half_frame_generation,
             enable_improved_frame_completion=enable_improved_frame_completion,
+            frame_completion=frame_completion,
         )
         geometry = geometry_for(self.config, size=size, frame_num=frame_num)
         return self._make(

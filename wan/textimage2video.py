@@ -47,6 +47,7 @@ class WanTI2V(Pipeline):
         cfg_truncate_mode: str = DEFAULT_TRUNCATION_MODE,
         enable_half_frame_generation: bool = False,
         enable_improved_frame_completion: bool = False,
+        frame_completion: str | None = None,
         observers: Sequence[Observer] = (),
     ) -> Tensor:
         """A video (3, N, H, W) in [-1, 1], of ``size`` from text alone, of ``max_area`` pixels from an image."""
@@ -61,6 +62,7 @@ class WanTI2V(Pipeline):
             cfg_truncate_mode=cfg_truncate_mode,
             enable_half_frame_generation=enable_half_frame_generation,
             enable_improved_frame_completion=enable_improved_frame_completion,
+            frame_completion=frame_completion,
         )
         return self._make(
             input_prompt,

@@ -76,7 +76,15 @@ def test_a_frozen_video_does_not_pass() -> None:
     summary = summarise([case(frozen, baseline)])
     found = {verdict.rule: verdict.met for verdict in verdicts(summary)}
     assert found["PSNR > 35 dB"] is True
-    assert found["motion at least 0.5 of the baseline's"] is False
+    assert found["motion within a factor of 1.5 of the baseline's"] is False
+
+
+def test_a_flickering_video_does_not_pass() -> None:
+    baseline = np.full((9, 16, 16, 3), 0.5) + 0.001 * np.arange(9)[:, None, None, None]
+    flickering = baseline + 0.004 * (np.arange(9) % 2)[:, None, None, None]
+    met = {verdict.rule: verdict.met for verdict in verdicts(summarise([case(flickering, baseline)]))}
+    assert met["PSNR > 35 dB"] is True
+    assert met["motion within a factor of 1.5 of the baseline's"] is False
 
 
 def test_equal_videos_have_infinite_psnr_and_strict_json() -> None:

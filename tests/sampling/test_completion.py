@@ -99,6 +99,27 @@ def test_interpolate_averages_the_denoised_neighbours() -> None:
     assert torch.allclose(state.latents[:, :, 5], expected, atol=1e-6)
 
 
+def test_interpolate_never_copies_the_single_pixel_frame_zero() -> None:
+    state, stage = state_at_the_switch(half_frame_plan(13))
+    denoised = state.solver.denoised().clone()
+    complete_frames(state, stage, COMPLETIONS["interpolate"])
+    expected = (1 - stage.sigma) * denoised[:, :, 1] + stage.sigma * state.noise[:, :, 1]
+    assert torch.allclose(state.latents[:, :, 1], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("latent_frames", [2, 3, 4, 12])
+def test_interpolate_reaches_the_ends(latent_frames: int) -> None:
+    state, stage = state_at_the_switch(half_frame_plan(latent_frames))
+    denoised = state.solver.denoised().clone()
+    complete_frames(state, stage, COMPLETIONS["interpolate"])
+    last_filled = latent_frames - 1 if latent_frames % 2 == 0 else latent_frames - 2
+    source = denoised[:, :, -1]
+    if latent_frames % 2 == 1 and latent_frames > 3:
+        source = (denoised[:, :, -2] + denoised[:, :, -1]) / 2
+    expected = (1 - stage.sigma) * source + stage.sigma * state.noise[:, :, last_filled]
+    assert torch.allclose(state.latents[:, :, last_filled], expected, atol=1e-6)
+
+
 def test_nothing_happens_when_the_count_is_right() -> None:
     state, stage = state_at_the_switch(half_frame_plan(13))
     complete_frames(state, stage, COMPLETIONS["repeat"])
@@ -120,7 +141,8 @@ def test_gradients_flow_through_completion(completion: str, solver: str) -> None
     complete_frames(state, second, COMPLETIONS[completion])
     gradient = _gradient_of_frame_one(state.latents, noise)
     assert torch.isfinite(gradient).all()
-    assert gradient[:, :, 0].abs().sum() > 0  # the kept frame that frame 1 is filled from
+    source = 2 if completion == "interpolate" else 0
+    assert gradient[:, :, source].abs().sum() > 0  # the kept frame that frame 1 is filled from
     assert gradient[:, :, 4].abs().sum() == 0  # a frame that it does not depend on
 
 

@@ -42,10 +42,11 @@ def method_table(found: Measurements, language: int) -> str:
     for name, results in found.results.items():
         s = summarise(results)
         kept = f"{s['kept_psnr'].mean:.1f} / {s['filled_psnr'].mean:.1f}" if "kept_psnr" in s else "-"
+        psnr, ssim, motion = s["psnr"], s["ssim"], s["motion_ratio"]
         lines.append(
-            f"| {name} | {results[0].cost.forwards} | {s['flops_fraction'].mean:.3f} | {s['psnr'].mean:.1f} ± "
-            f"{s['psnr'].std:.1f} ({s['psnr'].median:.1f}; {s['psnr'].worst:.1f}) | {s['ssim'].mean:.3f} ({s['ssim'].worst:.3f}) | {kept} | "
-            f"{s['motion_ratio'].mean:.2f} |"
+            f"| {name} | {results[0].cost.forwards} | {s['flops_fraction'].mean:.3f} | {psnr.mean:.1f} ± "
+            f"{psnr.std:.1f} ({psnr.median:.1f}; {psnr.worst:.1f}) | {ssim.mean:.3f} ({ssim.worst:.3f}) | {kept} | "
+            f"{motion.mean:.2f} |"
         )
     count = len(next(iter(found.results.values())))
     note = (

@@ -39,13 +39,15 @@ def improved(state: SamplerState, stage: Stage) -> None:
 
 
 def interpolate(state: SamplerState, stage: Stage) -> None:
-    """Like ``improved``, with the mean of the two neighbouring kept frames' x0 (the last one's own at the end).
+    """Like ``improved``, with the mean of the two neighbouring kept frames' x0, frame 0 left out where possible.
 
+    Latent frame 0 stands for one pixel frame and the others for four: as a source it decodes to four wrong frames.
     x0 is interpolated, never x_t: averaging two noisy latents would halve the noise variance.
     """
     denoised = state.solver.denoised()
-    before = _sources(state, stage)
-    after = [min((frame + 1) // 2, denoised.shape[FRAME_AXIS] - 1) for frame in range(stage.latent_frames)]
+    last = denoised.shape[FRAME_AXIS] - 1
+    after = [min((frame + 1) // 2, last) for frame in range(stage.latent_frames)]
+    before = [max(source, min(1, following)) for source, following in zip(_sources(state, stage), after, strict=True)]
     _fill(state, stage, (select_frames(denoised, before) + select_frames(denoised, after)) / 2)
 
 
