@@ -26,7 +26,7 @@ from demo_model.train_vae import VaeSettings, train_vae
 
 STAGES = ("vae", "latents", "base", "experts", "export")
 PARTS = ("expert_high", "expert_low")
-DEFAULT_MINUTES = {"vae": 30.0, "base": 50.0, "experts": 45.0}
+DEFAULT_MINUTES = {"vae": 29.0, "base": 28.0, "experts": 62.0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +145,7 @@ def _parser() -> _Parser:
             f"--{stage}_minutes", type=float, help=f"training time, over all runs (default {minutes:g})"
         )
         parser.add_argument(f"--{stage}_steps", type=int, help="training steps instead of time")
-    parser.add_argument("--clips", type=int, default=16384, help="training clips to encode (default %(default)s)")
+    parser.add_argument("--clips", type=int, default=12288, help="training clips to encode (default %(default)s)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default %(default)s)"

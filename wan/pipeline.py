@@ -32,10 +32,11 @@ from wan.sampling.completion import completion_for
 from wan.sampling.conditioning import Conditioning, TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
-from wan.sampling.loop import Contexts, sample
+from wan.sampling.loop import sample
 from wan.sampling.observers import ForwardCounter, Observer
 from wan.sampling.plan import Plan
 from wan.sampling.policies import make_plan
+from wan.sampling.protocols import Contexts
 from wan.sampling.solvers import make_solver
 from wan.settings import SamplingSettings
 

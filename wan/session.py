@@ -8,9 +8,9 @@ import numpy as np
 from torch import Tensor
 
 from wan.options import Options
-from wan.sampling.loop import Contexts
 from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepTimer, TimerResume
 from wan.sampling.plan import Plan
+from wan.sampling.protocols import Contexts
 from wan.workflow import open_conditions, open_pipeline
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import UniPCMultistepScheduler, WanPipeline
 
+import evaluate_demo_model
 from demo_model.words import vocabulary
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "t2v-demo"
@@ -57,3 +58,22 @@ def test_pipeline_makes_a_clip_from_a_prompt_with_default_text_length(pipeline: 
         generator=torch.Generator().manual_seed(0),
     ).frames
     assert clip.shape == (1, 5, 64, 64, 3)
+
+
+def test_evaluation_writes_its_report_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "--ckpt_dir",
+        str(CHECKPOINT),
+        "--output_dir",
+        str(tmp_path),
+        "--prompts",
+        "1",
+        "--steps",
+        "1",
+        "--quick",
+    ]
+    assert evaluate_demo_model.main(arguments) == 0
+    assert "target" in capsys.readouterr().out
+    report = json.loads((tmp_path / "evaluation.json").read_text())
+    assert report["prompts"] == 1 and set(report["guided"]) == {"colour", "background", "motion", "shape", "all_four"}
+    assert (tmp_path / "contact_sheet.png").stat().st_size > 1000

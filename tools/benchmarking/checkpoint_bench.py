@@ -14,8 +14,8 @@ from benchmarking.variants import PLAIN, Case
 from wan.loading.layouts import Checkpoint
 from wan.loading.progress import silence_loading_bars
 from wan.pipeline import Pipeline
-from wan.sampling.loop import Contexts
 from wan.sampling.plan import Plan
+from wan.sampling.protocols import Contexts
 
 REFERENCE = "diffusers WanPipeline"
 _REFERENCE_ENTRY, _REFERENCE_LAYOUT = "WanT2V", "diffusers"

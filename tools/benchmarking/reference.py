@@ -9,8 +9,8 @@ from diffusers import UniPCMultistepScheduler, WanPipeline
 from torch import Tensor
 
 from wan.sampling.guidance import Branch
-from wan.sampling.loop import Contexts
 from wan.sampling.plan import Plan
+from wan.sampling.protocols import Contexts
 from wan.settings import SamplingSettings
 
 

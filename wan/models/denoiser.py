@@ -1,6 +1,6 @@
 """One expert as a denoiser: diffusers' WanTransformer3DModel behind ``predict``, which evaluates explicit branches."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Expert
+from wan.sampling.protocols import Contexts
 
-Contexts = Mapping[Branch, Tensor]
 OnForward = Callable[[str, Branch, int], None]
 """(expert name, branch, tokens per sample), called once for every branch that is really evaluated."""
 

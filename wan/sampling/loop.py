@@ -1,36 +1,17 @@
 """The sampling loop: executes a plan. What happens in a step was decided before it; nothing is decided here."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from wan.sampling.completion import Completion, complete_frames, select_frames
 from wan.sampling.conditioning import Conditioning
 from wan.sampling.geometry import kept_frames
-from wan.sampling.guidance import Branch
 from wan.sampling.observers import Observer, StepEvent
 from wan.sampling.plan import Plan, Stage
+from wan.sampling.protocols import Contexts, Denoiser, Experts
 from wan.sampling.solvers import Solver
 from wan.sampling.state import SamplerState
-
-Contexts = Mapping[Branch, Tensor]
-"""Text embeddings (B, T, D) per branch."""
-
-
-class Denoiser(Protocol):
-    """One expert, on the device."""
-
-    def predict(self, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> dict[Branch, Tensor]:
-        """One velocity (B, C, F, h, w), float32, for each of the branches in ``contexts``, and for no other."""
-
-
-class Experts(Protocol):
-    """Hands out the denoiser of a stage."""
-
-    def resident(self, stage: Stage) -> AbstractContextManager[Denoiser]:
-        """The stage's expert on its device for the length of the block, with empty caches."""
 
 
 def sample(

@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,9 +12,7 @@ from tqdm import tqdm
 from wan.errors import NumericalError
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Plan, Stage, Step
-
-if TYPE_CHECKING:
-    from wan.sampling.loop import Contexts, Denoiser
+from wan.sampling.protocols import Contexts, Denoiser
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +28,8 @@ class StepEvent:
     velocity: Tensor
     hidden_states: Tensor
     timestep: Tensor
-    denoiser: "Denoiser"
-    contexts: "Contexts"
+    denoiser: Denoiser
+    contexts: Contexts
 
 
 class Observer:
