@@ -145,7 +145,7 @@ def _parser() -> _Parser:
             f"--{stage}_minutes", type=float, help=f"training time, over all runs (default {minutes:g})"
         )
         parser.add_argument(f"--{stage}_steps", type=int, help="training steps instead of time")
-    parser.add_argument("--clips", type=int, default=12288, help="training clips to encode (default %(default)s)")
+    parser.add_argument("--clips", type=int, default=24576, help="training clips to encode (default %(default)s)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default %(default)s)"

@@ -45,7 +45,7 @@ def sample_clips(
     centre_x, centre_y = draw(26.0, 38.0), draw(26.0, 38.0)
     small, large = draw(6.0, 7.5), draw(15.0, 18.0)
     bounce_y = _bounce_track(draw, time)
-    turn = time * draw(math.radians(4.0), math.radians(6.5))
+    turn = time * draw(math.radians(4.75), math.radians(5.25))
     growth = small + (large - small) * time / (PIXEL_FRAMES - 1)
     decay = large - (large - small) * time / (PIXEL_FRAMES - 1)
     mirror = SIZE - along

@@ -12,7 +12,7 @@ from . import vae_fast
 from .clips import render, sample_clips
 from .store import Log, load_state, save_atomically, step_generator
 from .train_vae import Z_DIM, load_vae
-from .words import as_indices, held_out_combinations, training_combinations
+from .words import as_indices, held_out_combinations, training_combinations, training_weights
 
 SHARD = 512
 CHUNK = 4  # small batches stay in the cache: twice as fast a clip as 16 on a CPU
@@ -38,7 +38,7 @@ def encode_latents(*, work_dir: Path, clips: int, device: torch.device, log: Log
     combinations = as_indices(training_combinations())
     for index in range(-(-clips // SHARD)):
         generator = step_generator(SEED, 1_000_000 + index)
-        rows = combinations[torch.randint(len(combinations), (SHARD,), generator=generator)]
+        rows = combinations[torch.multinomial(training_weights(), SHARD, replacement=True, generator=generator)]
         if _encode_shard(work_dir / "latents" / f"{index:04d}.pt", vae, rows, seed_step=1 + index):
             log.write("latents", clips=(index + 1) * SHARD)
     if not (work_dir / STATISTICS_FILE).exists():

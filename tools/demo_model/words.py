@@ -83,6 +83,12 @@ def training_combinations() -> tuple[Combination, ...]:
     return tuple(c for c in all_combinations() if c not in held_out)
 
 
+def training_weights() -> torch.Tensor:
+    """How often each training combination is drawn: visible spinning, the hardest motion, three times the others."""
+    spinning = {"circle": 0.5, "square": 3.0, "triangle": 3.0}
+    return torch.tensor([spinning[c.shape] if c.motion == "spinning" else 1.0 for c in training_combinations()])
+
+
 def as_indices(combinations: tuple[Combination, ...]) -> torch.Tensor:
     """(N, 4) integer tensor of shape, colour, motion and background indices."""
     return torch.tensor([c.indices() for c in combinations], dtype=torch.long)
