@@ -16,7 +16,7 @@ from wan.sampling.guidance import TRUNCATION_MODES
 from wan.sampling.image_size import image_geometry
 from wan.sampling.policies import FRAME_COMPLETIONS
 from wan.sampling.schedule import SOLVER_NAMES
-from wan.settings import DEFAULT_TRUNCATION_MODE, SamplingSettings, frame_completion_name, guidance_scales
+from wan.settings import DEFAULT_TRUNCATION_MODE, SamplingSettings, settings_from
 
 # official flags whose machinery is not in this version, with the value that asks for nothing
 _NOT_YET = {
@@ -132,7 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_request_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--task", default="t2v-A14B", choices=sorted(WAN_CONFIGS), help="model and task (%(default)s)")
-    group.add_argument("--ckpt_dir", help="checkpoint folder, diffusers layout (t2v-demo brings its own)")
+    group.add_argument("--ckpt_dir", help="checkpoint folder, official or diffusers layout (t2v-demo brings its own)")
     group.add_argument("--prompt", help="what to show; without it, the task's example prompt")
     group.add_argument("--negative_prompt", default="", help="what to avoid; empty: the task's default negative prompt")
     group.add_argument("--image", help="image that the video starts from (i2v tasks, ti2v-5B)")
@@ -242,22 +242,18 @@ def _geometry(args: argparse.Namespace, config: TaskConfig, notices: list[str]) 
 
 
 def _settings(args: argparse.Namespace, config: TaskConfig) -> SamplingSettings:
-    low, high = guidance_scales(_guide_scale(args.sample_guide_scale, config))
-    return SamplingSettings(
-        solver=args.sample_solver,
-        steps=_default(args.sample_steps, config.sample_steps),
+    return settings_from(
+        config,
+        sample_solver=args.sample_solver,
+        sampling_steps=_default(args.sample_steps, config.sample_steps),
         shift=_default(args.sample_shift, config.sample_shift),
-        boundary=config.boundary,
-        low_noise_guidance_scale=low,
-        high_noise_guidance_scale=high,
+        guide_scale=_guide_scale(args.sample_guide_scale, config),
         cfg_truncate_steps=args.cfg_truncate_steps,
         cfg_truncate_high_noise_steps=args.cfg_truncate_high_noise_steps,
         cfg_truncate_mode=args.cfg_truncate_mode,
-        frame_completion=frame_completion_name(
-            half_frame=args.enable_half_frame_generation,
-            improved=args.enable_improved_frame_completion,
-            name=args.frame_completion,
-        ),
+        enable_half_frame_generation=args.enable_half_frame_generation,
+        enable_improved_frame_completion=args.enable_improved_frame_completion,
+        frame_completion=args.frame_completion,
     )
 
 
