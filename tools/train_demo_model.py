@@ -3,8 +3,8 @@
     python tools/train_demo_model.py --work_dir training_runs/demo --export checkpoints/t2v-demo
 
 Stages: vae, latents, base (text encoder and one denoiser for all noise levels), experts (two copies continued on their
-own noise levels, in parallel processes on a CPU), export. A stage whose budget is used up is skipped, so raising a
-budget and running the same command again continues it.
+own noise levels, in parallel processes on a CPU), decoder (the VAE's once more, the encoder frozen), export. A stage
+whose budget is used up is skipped, so raising a budget and running the same command again continues it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from demo_model.export import export_pipeline
 from demo_model.latents import encode_latents
 from demo_model.store import Budget, Log
 from demo_model.train_denoiser import RECIPES, DenoiserSettings, train_denoiser
-from demo_model.train_vae import VaeSettings, train_vae
+from demo_model.train_vae import VAE_RECIPES, VaeSettings, train_vae
 
-STAGES = ("vae", "latents", "base", "experts", "export")
+STAGES = ("vae", "latents", "base", "experts", "decoder", "export")
 PARTS = ("expert_high", "expert_low")
-DEFAULT_MINUTES = {"vae": 29.0, "base": 28.0, "experts": 62.0}
+DEFAULT_MINUTES = {"vae": 29.0, "base": 28.0, "experts": 62.0, "decoder": 20.0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,8 +70,9 @@ def main(arguments: list[str]) -> int:
 
 def run_stage(stage: str, options: Options, log: Log) -> None:
     """Runs one stage to the end of its budget."""
-    if stage == "vae":
-        train_vae(VaeSettings(budget=options.budgets["vae"], device=options.device), work_dir=options.work_dir, log=log)
+    if stage in VAE_RECIPES:
+        vae_settings = VaeSettings(budget=options.budgets[stage], device=options.device)
+        train_vae(VAE_RECIPES[stage], vae_settings, work_dir=options.work_dir, log=log)
     elif stage == "latents":
         encode_latents(work_dir=options.work_dir, clips=options.clips, device=options.device, log=log)
     elif stage == "export":

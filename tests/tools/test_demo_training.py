@@ -13,7 +13,7 @@ from demo_model.clips import render, sample_clips
 from demo_model.denoiser import make_denoiser
 from demo_model.store import Budget, Ema, Log, Schedule, load_state
 from demo_model.train_denoiser import RECIPES, draw_latent_frames, draw_sigmas
-from demo_model.train_vae import STATE_FILE, Z_DIM, VaeSettings, make_vae, train_vae
+from demo_model.train_vae import VAE_RECIPES, Z_DIM, VaeSettings, load_vae, make_vae, train_vae
 from demo_model.words import as_indices, training_combinations
 
 
@@ -98,28 +98,43 @@ class _KilledAtStep2(Log):
             raise KeyboardInterrupt
 
 
+TINY_VAE_SETTINGS = VaeSettings(
+    budget=Budget(steps=4),
+    device=torch.device("cpu"),
+    decoder_base_dim=16,
+    batch=1,
+    pixel_frames=5,
+    compiled=False,
+    save_every_seconds=0.0,
+    log_every=1,
+)
+
+
 def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
-    settings = VaeSettings(
-        budget=Budget(steps=4),
-        device=torch.device("cpu"),
-        decoder_base_dim=16,
-        batch=1,
-        pixel_frames=5,
-        compiled=False,
-        save_every_seconds=0.0,
-        log_every=1,
-    )
+    recipe, settings = VAE_RECIPES["vae"], TINY_VAE_SETTINGS
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train_vae(settings, work_dir=whole, log=Log(whole / "log.jsonl"))
+    train_vae(recipe, settings, work_dir=whole, log=Log(whole / "log.jsonl"))
     with pytest.raises(KeyboardInterrupt):
-        train_vae(settings, work_dir=killed, log=_KilledAtStep2(killed / "log.jsonl"))
-    state = load_state(killed / STATE_FILE)
+        train_vae(recipe, settings, work_dir=killed, log=_KilledAtStep2(killed / "log.jsonl"))
+    state = load_state(killed / "vae.pt")
     assert state is not None and state["step"] == 1
-    train_vae(settings, work_dir=killed, log=Log(killed / "log.jsonl"))
-    expected, state = load_state(whole / STATE_FILE), load_state(killed / STATE_FILE)
+    train_vae(recipe, settings, work_dir=killed, log=Log(killed / "log.jsonl"))
+    expected, state = load_state(whole / "vae.pt"), load_state(killed / "vae.pt")
     assert expected is not None and state is not None and expected["step"] == state["step"] == 4
     for name, value in expected["model"].items():
         torch.testing.assert_close(state["model"][name], value, atol=0, rtol=0)
+
+
+def test_the_decoder_stage_trains_the_decoder_and_leaves_the_encoder_as_it_was(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    with pytest.raises(FileNotFoundError, match="run that stage first"):
+        train_vae(VAE_RECIPES["decoder"], TINY_VAE_SETTINGS, work_dir=tmp_path, log=log)
+    train_vae(VAE_RECIPES["vae"], TINY_VAE_SETTINGS, work_dir=tmp_path, log=log)
+    before = load_vae(tmp_path).state_dict()
+    train_vae(VAE_RECIPES["decoder"], TINY_VAE_SETTINGS, work_dir=tmp_path, log=log)
+    after = load_vae(tmp_path).state_dict()
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"decoder", "post_quant_conv"}
 
 
 @pytest.mark.parametrize(

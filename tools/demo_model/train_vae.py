@@ -1,4 +1,7 @@
-"""Stage "vae": trains the AutoencoderKLWan on short native-rate windows of clips rendered on the fly."""
+"""Stages "vae" and "decoder": the AutoencoderKLWan on short native-rate windows of clips rendered on the fly.
+
+"decoder" goes on from "vae" with the encoder frozen, so latents that were encoded in between stay valid.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,45 @@ from .words import as_indices, held_out_combinations, training_combinations
 
 Z_DIM = 16
 POSTERIOR_STD = 0.08
-STATE_FILE = "vae.pt"
-SEED = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VaeRecipe:
+    """What one stage trains: the noise on its latents, the loss, the rate, and where it starts."""
+
+    stage: str
+    trains_encoder: bool
+    latent_noise: float
+    l1_weight: float
+    mse_weight: float
+    first_frame_weight: float
+    learning_rate: float
+    starts_from: str | None
+    seed: int
+    latent_penalty: float = 5e-4
+
+
+VAE_RECIPES = {
+    "vae": VaeRecipe(
+        stage="vae", trains_encoder=True, latent_noise=POSTERIOR_STD, l1_weight=1.0, mse_weight=4.0,
+        first_frame_weight=2.0, learning_rate=8e-4, starts_from=None, seed=1,
+    ),
+    "decoder": VaeRecipe(
+        stage="decoder", trains_encoder=False, latent_noise=0.03, l1_weight=0.25, mse_weight=8.0,
+        first_frame_weight=1.0, learning_rate=5e-4, starts_from="vae", seed=6,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VaeSettings:
-    """What the VAE stage can be told."""
+    """What a VAE stage can be told."""
 
     budget: Budget
     device: torch.device
     decoder_base_dim: int = 24
     batch: int = 8
     pixel_frames: int = 17
-    learning_rate: float = 8e-4
-    latent_penalty: float = 5e-4
-    first_frame_weight: float = 2.0
     compiled: bool = True
     save_every_seconds: float = 60.0
     log_every: int = 100
@@ -61,13 +87,23 @@ def make_vae(*, decoder_base_dim: int) -> AutoencoderKLWan:
     return vae
 
 
-def train_vae(settings: VaeSettings, *, work_dir: Path, log: Log) -> None:
-    """Trains until the budget is used, saving as it goes; a finished stage returns at once."""
-    torch.manual_seed(SEED)
+def train_vae(recipe: VaeRecipe, settings: VaeSettings, *, work_dir: Path, log: Log) -> None:
+    """Trains one stage until its budget is used, saving as it goes; a finished stage returns at once."""
+    torch.manual_seed(recipe.seed)
+    path = work_dir / f"{recipe.stage}.pt"
     vae = make_vae(decoder_base_dim=settings.decoder_base_dim).to(settings.device)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    if recipe.starts_from is not None:
+        start = load_state(work_dir / f"{recipe.starts_from}.pt")
+        if start is None:
+            raise FileNotFoundError(f"{recipe.stage} starts from '{recipe.starts_from}': run that stage first")
+        vae.load_state_dict(start["ema"])
+    if not recipe.trains_encoder:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     ema, step, clock = Ema(vae, decay=0.998), 0, Clock()
-    state = load_state(work_dir / STATE_FILE)
+    state = load_state(path)
     if state is not None:
         vae.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -78,24 +114,30 @@ def train_vae(settings: VaeSettings, *, work_dir: Path, log: Log) -> None:
     fraction = settings.budget.fraction(step=step, seconds=clock.seconds)
     while fraction < 1:
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * schedule.factor(step=step, fraction=fraction)
-        losses = _step(vae, optimizer, settings, combinations, step=step)
+            group["lr"] = recipe.learning_rate * schedule.factor(step=step, fraction=fraction)
+        losses = _step(vae, optimizer, recipe, settings, combinations, step=step)
         step += 1
         ema.update(vae, step=step)
         if step % settings.log_every == 0:
-            log.write("vae", step=step, seconds=clock.seconds, fraction=fraction, **losses)
+            log.write(recipe.stage, step=step, seconds=clock.seconds, fraction=fraction, **losses)
         fraction = settings.budget.fraction(step=step, seconds=clock.seconds)
         if clock.due("save", settings.save_every_seconds) or fraction >= 1:
-            _save(work_dir, settings, vae, optimizer, ema, step=step, seconds=clock.seconds)
+            _save(path, settings, vae, optimizer, ema, step=step, seconds=clock.seconds)
         if clock.due("check", 240) or fraction >= 1:
-            log.write("vae", step=step, **reconstruction(load_vae(work_dir).to(settings.device), clips=8))
+            log.write(recipe.stage, step=step, **reconstruction(_averaged(path).to(settings.device), clips=8))
 
 
 def load_vae(work_dir: Path) -> AutoencoderKLWan:
-    """The averaged weights of the last saved state."""
-    state = load_state(work_dir / STATE_FILE)
-    if state is None:
+    """The averaged weights of the last saved state, of "decoder" if that stage has begun."""
+    path = next((work_dir / f"{stage}.pt" for stage in ("decoder", "vae") if (work_dir / f"{stage}.pt").exists()), None)
+    if path is None:
         raise FileNotFoundError(f"no VAE has been trained in {work_dir}: run the stage 'vae' first")
+    return _averaged(path)
+
+
+def _averaged(path: Path) -> AutoencoderKLWan:
+    state = load_state(path)
+    assert state is not None
     vae = make_vae(decoder_base_dim=state["decoder_base_dim"])
     vae.load_state_dict(state["ema"])
     return vae.eval()
@@ -120,13 +162,14 @@ def reconstruction(vae: AutoencoderKLWan, *, clips: int, seed: int = 99) -> dict
 def _step(
     vae: AutoencoderKLWan,
     optimizer: torch.optim.Optimizer,
+    recipe: VaeRecipe,
     settings: VaeSettings,
     combinations: torch.Tensor,
     *,
     step: int,
 ) -> dict[str, float]:
     """One optimisation step on freshly rendered windows; returns the losses."""
-    generator = step_generator(SEED, step)
+    generator = step_generator(recipe.seed, step)
     rows = combinations[torch.randint(len(combinations), (settings.batch,), generator=generator)]
     latest = PIXEL_FRAMES - settings.pixel_frames
     start = int(torch.randint(latest + 1, (1,), generator=generator))
@@ -135,15 +178,16 @@ def _step(
     encode, decode = _paths(settings.compiled)
     noise = torch.randn(settings.batch, Z_DIM, 1 + (settings.pixel_frames - 1) // 4, 8, 8, generator=generator)
     with torch.autocast(settings.device.type, torch.bfloat16):
-        mean = encode(vae, video)[:, :Z_DIM]
-        decoded = decode(vae, mean + POSTERIOR_STD * noise.to(settings.device))
+        with torch.set_grad_enabled(recipe.trains_encoder):
+            mean = encode(vae, video)[:, :Z_DIM]
+        decoded = decode(vae, mean + recipe.latent_noise * noise.to(settings.device))
     difference = decoded.float() - video
     weight = torch.ones(settings.pixel_frames, device=settings.device)
-    weight[0] = settings.first_frame_weight
+    weight[0] = recipe.first_frame_weight
     weight = (weight / weight.mean())[:, None, None]
     l1, mse = (difference.abs() * weight).mean(), (difference.square() * weight).mean()
     energy = mean.float().square().mean()
-    loss = l1 + 4 * mse + settings.latent_penalty * energy
+    loss = recipe.l1_weight * l1 + recipe.mse_weight * mse + recipe.latent_penalty * energy
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -160,6 +204,6 @@ def _paths(compiled: bool) -> tuple[Callable[..., torch.Tensor], Callable[..., t
     return vae_fast.encode, vae_fast.decode
 
 
-def _save(work_dir: Path, settings: VaeSettings, vae: Any, optimizer: Any, ema: Ema, **progress: float) -> None:
+def _save(path: Path, settings: VaeSettings, vae: Any, optimizer: Any, ema: Ema, **progress: float) -> None:
     state = {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "ema": ema.values, **progress}
-    save_atomically(state | {"decoder_base_dim": settings.decoder_base_dim}, work_dir / STATE_FILE)
+    save_atomically(state | {"decoder_base_dim": settings.decoder_base_dim}, path)
