@@ -1,4 +1,4 @@
-"""Measure the host memory of loading an expert and of whole runs, on a random checkpoint that is made on the spot.
+"""Measure the host memory of loading an expert, of whole runs and of a conversion, on a random checkpoint made here.
 
     python tools/measure_memory.py                                   two layers of A14B's width, 1.8 GB per expert
     python tools/measure_memory.py --gigabytes 4 --stored float32 --output memory.json
@@ -134,7 +134,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     pick_device(args.device)
     if not args.work_dir.is_dir():
         raise InvalidInput(f"--work_dir {args.work_dir} is not a folder; give one on a disk with free space")
-    refuse_full_disk(args.work_dir, max(sizes.byte_count(DTYPES[stored]) for stored in args.stored))
+    refuse_full_disk(args.work_dir, 2 * max(sizes.byte_count(DTYPES[stored]) for stored in args.stored))  # converted
     rows = [row for stored in args.stored for row in measure_stored(args, sizes, stored)]
     return {
         "layers": sizes.layers,
@@ -159,13 +159,14 @@ def sizes_for(gigabytes: float, dtype: torch.dtype) -> Sizes:
 
 
 def measure_stored(args: argparse.Namespace, sizes: Sizes, stored: str) -> Iterator[Row]:
-    """Load one expert, then two whole runs, of experts that are stored in one dtype."""
+    """Load one expert, two whole runs and a conversion, of experts that are stored in one dtype."""
     dtype = DTYPES[args.dtype]
     expert, text = (count * dtype.itemsize for count in (sizes.expert_elements(), sizes.text_elements()))
     wanted = (
         ("load", "loading one expert", expert, LOAD_LIMIT),
         ("expert", "run, --offload expert; size: one expert + T5", expert + text, 1.0),
         ("none", "run, --offload none; size: both experts + T5", 2 * expert + text, None),
+        ("convert", "conversion; size: the checkpoint as stored", sizes.byte_count(DTYPES[stored]), None),
     )
     with tempfile.TemporaryDirectory(prefix="wan-memory-", dir=args.work_dir.resolve()) as folder:
         tiny = write_checkpoint(Path(folder) / "tiny", TINY, stored=DTYPES[stored], on_bytes=lambda count: None)

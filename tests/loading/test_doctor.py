@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.goldens import RUNS, materialise
 from wan.configs import WAN_CONFIGS
@@ -50,6 +52,17 @@ def test_every_whole_checkpoint_is_healthy_and_names_its_task(run: str, layout: 
     assert RUNS[run].task in diagnosis.tasks
     assert diagnosis.layout == layout
     assert diagnosis.weight_files > 0 and diagnosis.weight_bytes > 0 and diagnosis.free_bytes > 0
+
+
+@pytest.mark.parametrize("run", ["wan21_t2v_unipc", "wan21_i2v_unipc"])
+def test_other_components_as_safetensors_beside_the_denoiser_are_not_taken_for_its_shards(
+    run: str, tmp_path: Path
+) -> None:
+    folder = materialise(run, tmp_path)
+    for pickle in folder.glob("*.pth"):
+        save_file(torch.load(pickle, weights_only=True), pickle.with_suffix(".safetensors"))
+        pickle.unlink()
+    assert sentences(diagnose(folder, RUNS[run].config)) == []
 
 
 def truncate(folder: Path) -> None:

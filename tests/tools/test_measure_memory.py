@@ -96,9 +96,10 @@ def test_allocated_and_mapped_memory_are_told_apart(tmp_path: Path) -> None:
     assert 60 < mapped < 80
 
 
-def test_a_probe_runs_in_its_own_process(tiny: Path) -> None:
+@pytest.mark.parametrize("probe", ["load", "convert"])
+def test_a_probe_runs_in_its_own_process(probe: str, tiny: Path) -> None:
     args = measure_memory.build_parser().parse_args(FLAGS)
-    peak = measure_memory.run_probe("load", tiny, args)
+    peak = measure_memory.run_probe(probe, tiny, args)
     assert 50 * MIB < peak.allocated <= peak.resident < 4096 * MIB
 
 
@@ -125,12 +126,13 @@ def test_claims_are_judged_by_resident_memory(
             "load": Memory(allocated=expert, mapped=0, resident=int(1.09 * expert)),
             "expert": Memory(allocated=both, mapped=0, resident=both + 1),
             "none": Memory(allocated=both, mapped=0, resident=9 * both),
+            "convert": Memory(allocated=0, mapped=0, resident=0),
         }
     )
     output = tmp_path / "memory.json"
     assert measure_memory.main([*FLAGS, "--work_dir", str(tmp_path), "--output", str(output)]) == 0
     rows: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))["rows"]
-    assert [row["claim"] for row in rows] == ["<= 1.1: met", "<= 1: NOT MET", "none"]
+    assert [row["claim"] for row in rows] == ["<= 1.1: met", "<= 1: NOT MET", "none", "none"]
     assert rows[0]["size_bytes"] == expert and rows[1]["size_bytes"] == both
     assert "| loading one expert | float32 |" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [output]  # the checkpoint is gone

@@ -1,6 +1,7 @@
 """One measurement of host memory, in a process of its own.
 
-``-m benchmarking.memory_probe WHAT CKPT_DIR DTYPE DEVICE WORK_DIR``; WHAT is load, or a run's --offload: expert, none.
+``-m benchmarking.memory_probe WHAT CKPT_DIR DTYPE DEVICE WORK_DIR``; WHAT is load, convert, or a run's --offload:
+expert, none.
 Prints its peaks as one line of JSON. Started by tools/measure_memory.py, once for every figure.
 """
 
@@ -16,6 +17,8 @@ import torch
 from benchmarking.memory_watch import MemoryWatch
 from benchmarking.synthetic import TASK
 from wan.configs import WAN_CONFIGS
+from wan.loading.conversion_plan import plan_conversion
+from wan.loading.convert import convert
 from wan.loading.layouts import open_checkpoint
 from wan.loading.models import load_expert
 from wan.models.devices import DTYPES
@@ -23,7 +26,7 @@ from wan.options import parse_options
 from wan.sampling.plan import Expert
 from wan.workflow import run
 
-LOAD = "load"
+LOAD, CONVERT = "load", "convert"
 _PAGE_BYTES = 4096
 
 
@@ -32,6 +35,8 @@ def main(argv: Sequence[str]) -> None:
     with MemoryWatch() as watch, redirect_stdout(sys.stderr):
         if what == LOAD:
             load_one_expert(Path(ckpt_dir), dtype, device)
+        elif what == CONVERT:
+            convert(plan_conversion(Path(ckpt_dir)), Path(f"{ckpt_dir}-diffusers"), on_bytes=lambda count: None)
         else:
             whole_run(Path(ckpt_dir), dtype, device, what, Path(work_dir))
     print(json.dumps(asdict(watch.peak())))

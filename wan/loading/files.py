@@ -13,6 +13,8 @@ from wan.sampling.plan import Expert
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 INDEX_PATTERN = "*.safetensors.index.json"
+# a denoiser in an official root may have other components beside it
+_WEIGHT_PATTERNS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model-*.safetensors", "*.safetensors")
 
 
 def experts_of(config: TaskConfig) -> tuple[Expert, ...]:
@@ -36,11 +38,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of one component: every shard that its index names, or the ones that are there."""
+    """The safetensors files of one component: every shard that its index names, those of the usual name, or all."""
     indices = sorted(folder.glob(INDEX_PATTERN))
     if indices:
         return [folder / name for name in _shard_names(indices[0])]
-    return sorted(folder.glob("*.safetensors")) or [folder / "*.safetensors"]
+    found = (sorted(folder.glob(pattern)) for pattern in _WEIGHT_PATTERNS)
+    return next(filter(None, found), [folder / "*.safetensors"])
 
 
 def check_files(files: Sequence[Path]) -> Iterator[Problem]:
