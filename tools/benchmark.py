@@ -31,6 +31,7 @@ from wan.machine import ATTENTIONS
 from wan.models.devices import DTYPES, pick_device
 from wan.options import Parser
 from wan.runs import environment_versions, write_json_atomic
+from wan.runs.results import refuse_existing
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.price import DenoiserSize
 from wan.settings import SamplingSettings, default_settings
@@ -42,6 +43,7 @@ def main(argv: Sequence[str]) -> int:
     """Exit codes: see above."""
     try:
         args = build_parser().parse_args(argv)
+        refuse_existing(args.output, flag="--output")
         _refuse_bad_values(args)
         if args.threads:
             torch.set_num_threads(args.threads)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from demo_model.words import MOTION_NAMES, held_out_combinations
+from demo_model.words import held_out_by_motion
 from instruments.claims import Row, claim_rows
 from instruments.claims_docs import markdown_table, method_table, update_document, write_figures
 from instruments.claims_run import Measurements, claim_sides, measure_cases
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
     args = parse_flags(build_parser(), argv)
     require_plotting()
     if args.task == DEMO_TASK and not args.prompt and not args.prompt_file:
-        args.prompt = held_out_prompts()
+        args.prompt = [combination.caption() for combination in held_out_by_motion(PROMPTS_PER_MOTION)]
     cases = cases_from(args)
     if args.update_docs and len(cases) < MIN_CASES:
         raise InvalidInput(f"--update_docs with {len(cases)} cases: a table needs at least {MIN_CASES} prompts x seeds")
@@ -74,15 +74,6 @@ def main(argv: Sequence[str]) -> None:
         for document, text in zip(DOCUMENTS, tables, strict=True):
             update_document(document, text)
             print(f"updated {document}")
-
-
-def held_out_prompts() -> list[str]:
-    """The first held-out captions of every motion: prompts that the demo model was never trained on."""
-    prompts = []
-    for motion in MOTION_NAMES:
-        captions = [c.caption() for c in held_out_combinations() if c.motion == motion]
-        prompts += captions[:PROMPTS_PER_MOTION]
-    return prompts
 
 
 def build_parser() -> Parser:

@@ -29,6 +29,7 @@ from wan.errors import InvalidInput, WanError
 from wan.models.devices import DTYPES, pick_device
 from wan.options import Parser
 from wan.runs import environment_versions, write_json_atomic
+from wan.runs.results import refuse_existing
 
 TOOLS_DIR = Path(__file__).resolve().parent
 PROBE = "benchmarking.memory_probe"
@@ -85,6 +86,7 @@ def main(argv: Sequence[str]) -> int:
     """Exit codes: see above."""
     try:
         args = build_parser().parse_args(argv)
+        refuse_existing(args.output, flag="--output")
         refuse_other_systems()
         result = measure(args)
         print(format_result(result))

@@ -33,6 +33,7 @@ from wan.loading.weights import SafetensorsWeights
 from wan.models.devices import DTYPES
 from wan.options import Parser
 from wan.runs import write_json_atomic
+from wan.runs.results import refuse_existing
 
 DATA = PROJECT_DIR / "tests" / "data"
 CPU = torch.device("cpu")
@@ -65,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
     """Exit codes: see above."""
     try:
         args = build_parser().parse_args(argv)
+        refuse_existing(args.output, flag="--output")
         rows = measure(DTYPES[args.dtype])
         print(format_rows(rows, args.dtype))
         if args.output:

@@ -11,7 +11,7 @@ in common with its baseline.
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,22 @@ import torch
 from tqdm import tqdm
 
 from demo_model.detector import read_clip
-from demo_model.words import MOTION_NAMES, Combination, held_out_combinations
-from wan import WanT2V
+from demo_model.words import Combination, held_out_by_motion
+from instruments.demo_session import open_demo_session
+from wan.analysis.frames import kept_pixel_frames
 from wan.analysis.metrics import motion_ratio, psnr, ssim_per_frame
 from wan.configs import WAN_CONFIGS, parse_size
 from wan.errors import InvalidInput, WanError
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
+from wan.options import Parser
 from wan.runs import checkpoint_identity, environment_versions, write_json_atomic
+from wan.runs.results import refuse_existing
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.guidance import TRUNCATION_MODES, Branch, ReusedDelta
 from wan.sampling.plan import Plan
 from wan.sampling.policies import FRAME_COMPLETIONS, make_plan
 from wan.sampling.price import price
+from wan.session import Session
 from wan.settings import SamplingSettings, default_settings
 
 CONFIG = WAN_CONFIGS["t2v-demo"]
@@ -72,10 +76,11 @@ class Score:
 
 
 def main(argv: Sequence[str]) -> int:
-    args = build_parser().parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
     try:
+        args = build_parser().parse_args(argv)
+        _refuse_bad_values(args)
+        if args.threads:
+            torch.set_num_threads(args.threads)
         result = measure(args)
     except InvalidInput as error:
         print(f"measure_shortcuts.py: {error}", file=sys.stderr)
@@ -83,21 +88,34 @@ def main(argv: Sequence[str]) -> int:
     except (WanError, OSError) as error:
         print(f"measure_shortcuts.py: failed: {error}", file=sys.stderr)
         return 1
-    print(format_result(result))
     if args.output:
-        write_json_atomic(Path(args.output), result)
+        write_json_atomic(args.output, result)
+    print(format_result(result))
     return 0
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def build_parser() -> Parser:
+    parser = Parser(
+        prog="tools/measure_shortcuts.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--suite", choices=tuple(SUITES), default="cfg", help="which variants (%(default)s)")
     parser.add_argument("--per_motion", type=int, default=4, help="prompts for each of the 9 motions (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of every prompt (%(default)s)")
     parser.add_argument("--ckpt_dir", help="another t2v-demo checkpoint")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
-    parser.add_argument("--output", help="also write the figures to this JSON file")
+    parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
     return parser
+
+
+def _refuse_bad_values(args: argparse.Namespace) -> None:
+    refuse_existing(args.output, flag="--output")
+    for name in ("per_motion", "threads"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise InvalidInput(f"--{name} {value} must be at least 1")
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -107,18 +125,17 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     baseline = make_plan(settings, geometry)
     variants = SUITES[args.suite](settings, geometry)
     checkpoint = open_checkpoint(CONFIG, find_checkpoint_dir(CONFIG, args.ckpt_dir))
-    pipeline = WanT2V(CONFIG, args.ckpt_dir)
-    prompts = chosen_prompts(args.per_motion)
+    session = open_demo_session(args.ckpt_dir)
+    prompts = held_out_by_motion(args.per_motion)
     scores: dict[str, list[Score]] = defaultdict(list)
     baseline_reading = []
     for combination in tqdm(prompts, desc=args.suite, unit="prompt"):
-        contexts = pipeline.encode(combination.caption())
         for seed in args.seeds:
-            video = _make(pipeline, baseline, contexts, seed)
+            video = _make(session, baseline, combination, seed)
             clip = Clip(combination=combination, seed=seed, baseline=video)
             baseline_reading.append(_agreement(video, combination))
             for variant in variants:
-                method = _make(pipeline, variant.plan, contexts, seed + variant.seed_shift)
+                method = _make(session, variant.plan, combination, seed + variant.seed_shift)
                 scores[variant.name].append(score(method, clip))
     return {
         "suite": args.suite,
@@ -150,7 +167,7 @@ def cfg_suite(settings: SamplingSettings, geometry: Geometry) -> list[Variant]:
         reuse = make_plan(replace(truncated, cfg_truncate_mode="reuse"), geometry)
         variants += [
             Variant(name=f"low {low} + high {high}, decay power {power:g}", plan=faded(reuse, power))
-            for power in (0.5, 1.0, 1.5, 3.0, 4.0)
+            for power in (1.0, 3.0, 4.0)
         ]
     off = replace(settings, low_noise_guidance_scale=1.0, high_noise_guidance_scale=1.0)
     return [*variants, Variant(name="no CFG at all", plan=make_plan(off, geometry)), *_fewer_steps(settings, geometry)]
@@ -195,17 +212,6 @@ def _fewer_steps(settings: SamplingSettings, geometry: Geometry) -> list[Variant
     ]
 
 
-def chosen_prompts(per_motion: int) -> list[Combination]:
-    """The first held-out combinations of every motion."""
-    by_motion: Mapping[str, list[Combination]] = {name: [] for name in MOTION_NAMES}
-    for combination in held_out_combinations():
-        by_motion[combination.motion].append(combination)
-    fewest = min(len(found) for found in by_motion.values())
-    if not 1 <= per_motion <= fewest:
-        raise InvalidInput(f"--per_motion {per_motion} must be 1 to {fewest}: that many are held out of training")
-    return [combination for found in by_motion.values() for combination in found[:per_motion]]
-
-
 def score(method: np.ndarray, clip: Clip) -> Score:
     """Compare one video (N, H, W, 3) in [0, 1] with its baseline."""
     kept = kept_pixel_frames(len(method))
@@ -220,12 +226,6 @@ def score(method: np.ndarray, clip: Clip) -> Score:
         obeys_motion=agreement["motion"],
         obeys_all=agreement["all_four"],
     )
-
-
-def kept_pixel_frames(pixel_frames: int) -> np.ndarray:
-    """Mask (N,) of the pixel frames behind latent frames 0, 2, 4, ...: frame 0 alone, then groups of four."""
-    latent_frame = (np.arange(pixel_frames) + 3) // 4
-    return latent_frame % 2 == 0
 
 
 def summarise(scores: Sequence[Score]) -> dict[str, Any]:
@@ -248,9 +248,8 @@ def summarise(scores: Sequence[Score]) -> dict[str, Any]:
     }
 
 
-def _make(pipeline: WanT2V, plan: Plan, contexts: Any, seed: int) -> np.ndarray:
-    video = pipeline.decode(pipeline.sample(plan, contexts, seed=seed, offload_model=False))
-    return ((video.permute(1, 2, 3, 0).numpy() + 1) / 2).clip(0, 1)
+def _make(session: Session, plan: Plan, combination: Combination, seed: int) -> np.ndarray:
+    return session.decode(session.sample(plan, prompt=combination.caption(), seed=seed).latents)
 
 
 def _agreement(video: np.ndarray, combination: Combination) -> dict[str, bool]:

@@ -1,8 +1,7 @@
 """One measurement of host memory, in a process of its own.
 
 ``-m benchmarking.memory_probe WHAT CKPT_DIR DTYPE DEVICE WORK_DIR``; WHAT is load, convert, or a run's --offload:
-expert, none.
-Prints its peaks as one line of JSON. Started by tools/measure_memory.py, once for every figure.
+expert, none. Prints its peaks as one line of JSON. Started by tools/measure_memory.py, once for every figure.
 """
 
 import json

@@ -76,6 +76,12 @@ def held_out_combinations() -> tuple[Combination, ...]:
     return tuple(sorted(visible, key=lambda c: hashlib.sha256(c.caption().encode()).digest())[:HELD_OUT_COUNT])
 
 
+def held_out_by_motion(count: int) -> tuple[Combination, ...]:
+    """The first ``count`` held-out combinations of every motion, or as many as there are; not picked by result."""
+    of_motion = ([c for c in held_out_combinations() if c.motion == motion] for motion in MOTION_NAMES)
+    return tuple(c for found in of_motion for c in found[:count])
+
+
 @lru_cache(maxsize=1)
 def training_combinations() -> tuple[Combination, ...]:
     """Every combination that is not held out."""

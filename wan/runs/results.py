@@ -1,10 +1,16 @@
-"""Folders that instruments write to: a folder with somebody's results in it is never written over unasked."""
+"""Where instruments write: somebody's results are never written over unasked."""
 
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
 from wan.errors import InvalidInput
+
+
+def refuse_existing(path: Path | None, *, flag: str) -> None:
+    """``InvalidInput`` when the file that a flag names is there already; before the work whose result it would hold."""
+    if path is not None and path.exists():
+        raise InvalidInput(f"{flag} {path} exists, and nothing is overwritten unasked; give another name, or remove it")
 
 
 def claim_directory(path: Path, *, flag: str, overwrite: bool = False, stale: Sequence[str] = ()) -> Path:

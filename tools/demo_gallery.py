@@ -1,0 +1,114 @@
+"""Draw what the shortcuts make of the demo model's prompts: a column per motion, a row per setting, the same noise.
+
+    python tools/demo_gallery.py                          writes gallery/demo-gallery.webp, an animated picture
+
+The prompts are the first held-out ones of every motion with one seed; none is picked by its result.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
+
+from demo_model.words import MOTIONS, held_out_by_motion
+from instruments.demo_session import open_demo_session
+from instruments.flags import add_output_flags, run_tool, tool_parser
+from wan.configs import WAN_CONFIGS, parse_size
+from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
+from wan.options import Parser
+from wan.runs import atomic_path
+from wan.runs.results import claim_directory
+from wan.runs.video import to_uint8
+from wan.sampling.geometry import geometry_for
+from wan.sampling.plan import Plan
+from wan.sampling.policies import make_plan
+from wan.sampling.price import price
+from wan.settings import default_settings
+
+NAME = "demo_gallery.py"
+CONFIG = WAN_CONFIGS["t2v-demo"]
+PICTURE = "demo-gallery.webp"
+CELL, GAP, LABEL_WIDTH, LABEL_HEIGHT, FONT_SIZE = 96, 4, 128, 50, 13
+QUALITY = 80
+
+
+def main(argv: Sequence[str]) -> None:
+    args = build_parser().parse_args(argv)
+    checkpoint = open_checkpoint(CONFIG, find_checkpoint_dir(CONFIG, args.ckpt_dir))
+    directory = claim_directory(Path(args.output_dir), flag="--output_dir", overwrite=args.overwrite)
+    session = open_demo_session(args.ckpt_dir)
+    prompts = held_out_by_motion(1)
+    rows = plans()
+    plain = price(rows["full sampling"], checkpoint.denoiser_size).planned
+    videos: dict[str, list[np.ndarray]] = {}
+    for combination in tqdm(prompts, desc="gallery", unit="prompt"):
+        for name, plan in rows.items():
+            share = price(plan, checkpoint.denoiser_size).planned.flops / plain.flops
+            label = f"{name}\n{plan.forwards} forwards\n{share:.0%} of the FLOPs"
+            sampled = session.sample(plan, prompt=combination.caption(), seed=args.seed)
+            videos.setdefault(label, []).append(to_uint8(session.pipeline.decode(sampled.latents)))
+    pictures = compose(videos, [f"{c.colour} {c.shape}\n{MOTIONS[c.motion]}\non {c.background}" for c in prompts])
+    duration = 1000 / CONFIG.sample_fps
+    with atomic_path(directory / PICTURE) as temporary:
+        pictures[0].save(
+            temporary, save_all=True, append_images=pictures[1:], duration=duration, loop=0, quality=QUALITY, method=6
+        )
+    print(f"{len(pictures)} frames: {directory / PICTURE}")
+
+
+def plans() -> dict[str, Plan]:
+    """Each setting's plan under its name, the plain one first."""
+    settings = default_settings(CONFIG)
+    geometry = geometry_for(CONFIG, size=parse_size(CONFIG.default_size), frame_num=CONFIG.frame_num)
+    truncated = replace(settings, cfg_truncate_steps=5, cfg_truncate_high_noise_steps=3)
+    wanted = {
+        "full sampling": settings,
+        "CFG truncation 5+3": truncated,
+        "half-frame": replace(settings, frame_completion="interpolate"),
+        "both": replace(truncated, frame_completion="interpolate"),
+    }
+    return {name: make_plan(one, geometry) for name, one in wanted.items()}
+
+
+def compose(videos: dict[str, list[np.ndarray]], columns: Sequence[str]) -> list[Image.Image]:
+    """One picture per video frame: ``videos`` (row label -> one (N, H, W, 3) uint8 video per column) in a grid."""
+    width = LABEL_WIDTH + len(columns) * (CELL + GAP)
+    page = Image.new("RGB", (width, LABEL_HEIGHT + len(videos) * (CELL + GAP)), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(FONT_SIZE)
+    for column, text in enumerate(columns):
+        draw.multiline_text((_left(column), 2), text, fill="black", font=font, spacing=2)
+    for row, text in enumerate(videos):
+        draw.multiline_text((4, _top(row) + CELL // 3), text, fill="black", font=font, spacing=2)
+    pictures = []
+    for number in range(len(next(iter(videos.values()))[0])):
+        picture = page.copy()
+        for row, clips in enumerate(videos.values()):
+            for column, clip in enumerate(clips):
+                cell = Image.fromarray(clip[number]).resize((CELL, CELL), Image.Resampling.LANCZOS)
+                picture.paste(cell, (_left(column), _top(row)))
+        pictures.append(picture)
+    return pictures
+
+
+def build_parser() -> Parser:
+    parser = tool_parser(NAME, __doc__)
+    parser.add_argument("--ckpt_dir", help="another t2v-demo checkpoint")
+    parser.add_argument("--seed", type=int, default=0, help="of every video (%(default)s)")
+    add_output_flags(parser.add_argument_group("output"), output_dir="gallery")
+    return parser
+
+
+def _left(column: int) -> int:
+    return LABEL_WIDTH + column * (CELL + GAP)
+
+
+def _top(row: int) -> int:
+    return LABEL_HEIGHT + row * (CELL + GAP)
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(NAME, main))
