@@ -76,6 +76,7 @@ def test_a_missing_prompt_means_the_example() -> None:
         (["--offload_model", "maybe"], "'maybe' is not a boolean"),
         (["--enable_improved_frame_completion"], "needs --enable_half_frame_generation; give both"),
         (["--frame_completion", "interpolate"], "--frame_completion interpolate needs --enable_half_frame_generation"),
+        (["--frame_positions", "spread"], "--frame_positions spread needs --enable_half_frame_generation"),
         (
             [
                 "--enable_half_frame_generation",

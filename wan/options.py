@@ -14,7 +14,7 @@ from wan.machine import add_machine_flags as add_machine_flags
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.guidance import TRUNCATION_MODES
 from wan.sampling.image_size import image_geometry
-from wan.sampling.policies import FRAME_COMPLETIONS
+from wan.sampling.policies import FRAME_COMPLETIONS, HALF_FRAME_STRIDES
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.settings import DEFAULT_TRUNCATION_MODE, SamplingSettings, settings_from
 
@@ -188,6 +188,12 @@ def add_shortcut_flags(group: argparse._ArgumentGroup) -> None:
         help="how frames are filled, by name: repeat (the default), improved (the flag above), or interpolate: the "
         "mean of the denoised neighbours under the position's own noise",
     )
+    group.add_argument(
+        "--frame_positions",
+        choices=tuple(HALF_FRAME_STRIDES),
+        help="where in time the high-noise expert sees the half of the frames: spread, at their own positions 0, 2, 4 "
+        "(the default), or consecutive, at 0, 1, 2",
+    )
 
 
 def _add_output_flags(group: argparse._ArgumentGroup) -> None:
@@ -254,6 +260,7 @@ def _settings(args: argparse.Namespace, config: TaskConfig) -> SamplingSettings:
         enable_half_frame_generation=args.enable_half_frame_generation,
         enable_improved_frame_completion=args.enable_improved_frame_completion,
         frame_completion=args.frame_completion,
+        frame_positions=args.frame_positions,
     )
 
 

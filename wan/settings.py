@@ -6,6 +6,7 @@ from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 
 DEFAULT_TRUNCATION_MODE = "decay"  # the closest to the same-seed baseline: docs/cfg-truncation.md
+DEFAULT_FRAME_POSITIONS = "spread"  # keeps the speed of motion: docs/half-frame.md
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,7 +14,8 @@ class SamplingSettings:
     """Everything that decides the plan, apart from the video's shape.
 
     ``boundary`` None means a single expert, which is guided by ``low_noise_guidance_scale``.
-    ``frame_completion`` None means that every stage works on all frames; a name switches half-frame generation on.
+    ``frame_completion`` None means that every stage works on all frames; a name switches half-frame generation on, and
+    ``frame_positions`` says where in time its stages believe the kept frames to be.
     """
 
     solver: str
@@ -26,6 +28,7 @@ class SamplingSettings:
     cfg_truncate_high_noise_steps: int = 0
     cfg_truncate_mode: str = DEFAULT_TRUNCATION_MODE
     frame_completion: str | None = None
+    frame_positions: str = DEFAULT_FRAME_POSITIONS
 
 
 def guidance_scales(value: float | tuple[float, float]) -> tuple[float, float]:
@@ -48,6 +51,13 @@ def frame_completion_name(*, half_frame: bool, improved: bool, name: str | None 
     if not half_frame:
         return None
     return name or ("improved" if improved else "repeat")
+
+
+def frame_positions_name(name: str | None, *, half_frame: bool) -> str:
+    """Where the kept frames stand, as the flag asks for, or the default."""
+    if name and not half_frame:
+        raise InvalidInput(f"--frame_positions {name} needs --enable_half_frame_generation; give both")
+    return name or DEFAULT_FRAME_POSITIONS
 
 
 def default_settings(config: TaskConfig) -> SamplingSettings:
@@ -76,6 +86,7 @@ def settings_from(
     enable_half_frame_generation: bool = False,
     enable_improved_frame_completion: bool = False,
     frame_completion: str | None = None,
+    frame_positions: str | None = None,
 ) -> SamplingSettings:
     """The arguments of ``generate``, official and ours, as settings."""
     low, high = guidance_scales(guide_scale)
@@ -92,4 +103,5 @@ def settings_from(
         frame_completion=frame_completion_name(
             half_frame=enable_half_frame_generation, improved=enable_improved_frame_completion, name=frame_completion
         ),
+        frame_positions=frame_positions_name(frame_positions, half_frame=enable_half_frame_generation),
     )

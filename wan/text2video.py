@@ -34,6 +34,7 @@ class WanT2V(Pipeline):
         enable_half_frame_generation: bool = False,
         enable_improved_frame_completion: bool = False,
         frame_completion: str | None = None,
+        frame_positions: str | None = None,
         observers: Sequence[Observer] = (),
     ) -> Tensor:
         """A video (3, N, H, W) in [-1, 1]; the official parameters, then the shortcuts (all off by default).
@@ -53,12 +54,12 @@ class WanT2V(Pipeline):
             enable_half_frame_generation=enable_half_frame_generation,
             enable_improved_frame_completion=enable_improved_frame_completion,
             frame_completion=frame_completion,
+            frame_positions=frame_positions,
         )
-        geometry = geometry_for(self.config, size=size, frame_num=frame_num)
         return self._make(
             input_prompt,
             n_prompt,
-            geometry=geometry,
+            geometry=geometry_for(self.config, size=size, frame_num=frame_num),
             settings=settings,
             seed=seed,
             offload_model=offload_model,

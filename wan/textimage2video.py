@@ -48,6 +48,7 @@ class WanTI2V(Pipeline):
         enable_half_frame_generation: bool = False,
         enable_improved_frame_completion: bool = False,
         frame_completion: str | None = None,
+        frame_positions: str | None = None,
         observers: Sequence[Observer] = (),
     ) -> Tensor:
         """A video (3, N, H, W) in [-1, 1], of ``size`` from text alone, of ``max_area`` pixels from an image."""
@@ -63,6 +64,7 @@ class WanTI2V(Pipeline):
             enable_half_frame_generation=enable_half_frame_generation,
             enable_improved_frame_completion=enable_improved_frame_completion,
             frame_completion=frame_completion,
+            frame_positions=frame_positions,
         )
         return self._make(
             input_prompt,

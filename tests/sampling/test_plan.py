@@ -82,6 +82,13 @@ def test_guidance_scale_one_needs_one_pass_everywhere() -> None:
 def test_half_frame_counts(frame_num: int, half: int, full: int) -> None:
     stages = plan(replace(SETTINGS, frame_completion="repeat"), frame_num).stages
     assert [stage.latent_frames for stage in stages] == [half, full]
+    assert [stage.position_stride for stage in stages] == [2, 1]
+
+
+def test_kept_frames_can_stand_at_consecutive_positions() -> None:
+    settings = replace(SETTINGS, frame_completion="repeat", frame_positions="consecutive")
+    assert {step.position_stride for step in plan(settings).steps} == {1}
+    assert {step.position_stride for step in plan(SETTINGS).steps} == {1}
 
 
 def test_the_seeds_frame_steps_and_the_price_of_half_frame() -> None:
@@ -104,10 +111,11 @@ def test_table_and_record_show_every_step() -> None:
     text = format_plan(made)
     assert text.count("\n") == 1 + 20 + 1
     assert "high noise -> low noise, 7 -> 13 latent frames (improved)" in text
+    assert text.count("  7 every 2nd  ") == 13
     record = plan_record(made)
     assert [step["index"] for step in record["steps"]] == list(range(20))
     assert set(record["steps"][0]) == {
-        "index", "sigma", "timestep", "expert", "latent_frames", "branches", "guidance"
+        "index", "sigma", "timestep", "expert", "latent_frames", "position_stride", "branches", "guidance"
     }  # fmt: skip
     assert "fraction" in format_price(price(made, SIZE_A14B))
 
@@ -130,6 +138,7 @@ SINGLE = replace(SETTINGS, boundary=None)
         (replace(SETTINGS, cfg_truncate_steps=-1), 49, "--cfg_truncate_steps -1 must be 0"),
         (replace(SETTINGS, cfg_truncate_mode="none"), 49, "--cfg_truncate_mode 'none' is unknown"),
         (replace(SETTINGS, frame_completion="magic"), 49, "--frame_completion 'magic' is unknown"),
+        (replace(SETTINGS, frame_positions="magic"), 49, "--frame_positions 'magic' is unknown"),
         (replace(SINGLE, cfg_truncate_high_noise_steps=3), 49, "needs a model with two experts; this task has one"),
         (replace(SINGLE, frame_completion="repeat"), 49, "needs a model with two experts, because"),
         (replace(SETTINGS, frame_completion="repeat", steps=1), 49, "needs a low-noise step to complete the frames"),

@@ -29,7 +29,6 @@ def _shortcut_argv(options: Options) -> list[str]:
     if argv:
         argv += ["--cfg_truncate_mode", settings.cfg_truncate_mode]
     if settings.frame_completion is not None:
-        argv.append("--enable_half_frame_generation")
-    if settings.frame_completion == "improved":
-        argv.append("--enable_improved_frame_completion")
+        argv += ["--enable_half_frame_generation", "--frame_completion", settings.frame_completion]
+        argv += ["--frame_positions", settings.frame_positions]
     return argv

@@ -164,7 +164,8 @@ def _run_facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     if low or high:
         shortcuts.append(f"CFG truncation {low} + {high} ({settings.get('cfg_truncate_mode')})")
     if settings.get("frame_completion"):
-        shortcuts.append(f"half-frame ({settings['frame_completion']})")
+        positions = settings.get("frame_positions", "consecutive")  # runs made before there was a choice
+        shortcuts.append(f"half-frame ({settings['frame_completion']}, {positions} positions)")
     scales = (
         f"{settings.get('low_noise_guidance_scale')} low noise, {settings.get('high_noise_guidance_scale')} high noise"
     )

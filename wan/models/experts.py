@@ -10,6 +10,7 @@ import torch
 from diffusers import WanTransformer3DModel
 
 from wan.models.denoiser import Condition, Evaluate, OnForward, TextConditioned, WanDenoiser
+from wan.models.positions import spaced_frames
 from wan.sampling.plan import Expert, Stage
 
 Fill = Callable[[torch.device], WanTransformer3DModel]
@@ -150,7 +151,8 @@ class ExpertPool:
             self._condition(model), expert=stage.expert, evaluate=self._evaluate, on_forward=self._on_forward
         )
         try:
-            yield denoiser
+            with spaced_frames(model, stage.position_stride):
+                yield denoiser
         finally:
             denoiser.release()
             self._store.give_back(model)

@@ -19,7 +19,10 @@ class Expert(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One step from ``sigma`` to ``sigma_next``; ``index`` counts from 0 over the whole run."""
+    """One step from ``sigma`` to ``sigma_next``; ``index`` counts from 0 over the whole run.
+
+    The denoiser places its latent frames at the temporal positions 0, 1, 2, ... times ``position_stride``.
+    """
 
     index: int
     sigma: float
@@ -28,6 +31,7 @@ class Step:
     expert: Expert
     latent_frames: int
     guidance: Guidance
+    position_stride: int = 1
 
     @property
     def branches(self) -> tuple[Branch, ...]:
@@ -36,11 +40,12 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """A maximal run of steps with one expert and one latent-frame count."""
+    """A maximal run of steps with one expert, one latent-frame count and one spacing of the frames."""
 
     expert: Expert
     latent_frames: int
     steps: tuple[Step, ...]
+    position_stride: int = 1
 
     @property
     def sigma(self) -> float:
@@ -80,5 +85,5 @@ class Plan:
 
 
 def _group(steps: tuple[Step, ...]) -> Iterator[Stage]:
-    for (expert, latent_frames), group in groupby(steps, key=lambda step: (step.expert, step.latent_frames)):
-        yield Stage(expert=expert, latent_frames=latent_frames, steps=tuple(group))
+    for (expert, frames, stride), group in groupby(steps, key=lambda s: (s.expert, s.latent_frames, s.position_stride)):
+        yield Stage(expert=expert, latent_frames=frames, position_stride=stride, steps=tuple(group))

@@ -18,6 +18,8 @@ from wan.sampling.schedule import NUM_TRAIN_TIMESTEPS, SOLVER_NAMES, sigma_grid
 from wan.settings import SamplingSettings
 
 FRAME_COMPLETIONS = ("repeat", "improved", "interpolate")
+HALF_FRAME_STRIDES = {"spread": 2, "consecutive": 1}
+"""Temporal distance of the kept frames in the eyes of the high-noise expert: at 0, 2, 4, ... or at 0, 1, 2, ..."""
 
 
 def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
@@ -28,6 +30,7 @@ def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
     _refuse_impossible_combinations(settings, geometry, experts)
     truncated, notices = truncated_steps(settings, experts)
     frames = latent_frame_counts(settings, geometry, experts)
+    strides = position_strides(settings, geometry, frames)
     guidances = guidance_per_step(settings, experts, truncated, grid.sigmas)
     notices += _fallback_notices(settings, experts, guidances, truncated)
     steps = tuple(
@@ -39,6 +42,7 @@ def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
             expert=experts[index],
             latent_frames=frames[index],
             guidance=guidances[index],
+            position_stride=strides[index],
         )
         for index, (sigma, sigma_next) in enumerate(pairwise(grid.sigmas))
     )
@@ -83,6 +87,13 @@ def latent_frame_counts(settings: SamplingSettings, geometry: Geometry, experts:
     full = geometry.latent_frames
     high = full if settings.frame_completion is None else half_latent_frames(full)
     return [high if expert is Expert.HIGH_NOISE else full for expert in experts]
+
+
+def position_strides(settings: SamplingSettings, geometry: Geometry, frames: Sequence[int]) -> list[int]:
+    """Half-frame generation: where the kept frames stand in time. A video model sees speed in positions: every second
+    frame shown as consecutive ones looks twice as fast, so it makes its motion half as fast."""
+    half = HALF_FRAME_STRIDES[settings.frame_positions]
+    return [1 if count == geometry.latent_frames else half for count in frames]
 
 
 def guidance_per_step(
@@ -145,6 +156,7 @@ def _refuse_bad_values(settings: SamplingSettings) -> None:
             raise InvalidInput(f"{flag} {count} must be 0 (off) or the number of last steps to truncate")
     _refuse_unknown("--cfg_truncate_mode", settings.cfg_truncate_mode, tuple(TRUNCATION_MODES))
     _refuse_unknown("--frame_completion", settings.frame_completion, FRAME_COMPLETIONS)
+    _refuse_unknown("--frame_positions", settings.frame_positions, tuple(HALF_FRAME_STRIDES))
 
 
 def _refuse_unknown(flag: str, value: str | None, known: tuple[str, ...]) -> None:

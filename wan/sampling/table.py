@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wan.sampling.plan import Expert, Plan
+from wan.sampling.plan import Expert, Plan, Step
 from wan.sampling.price import PriceTag
 
 _EXPERT_NAMES = {Expert.HIGH_NOISE: "high noise", Expert.LOW_NOISE: "low noise", Expert.SINGLE: "single"}
@@ -23,7 +23,7 @@ def format_plan(plan: Plan) -> str:
             lines.append(_stage_change(plan, number))
         lines += [
             f"{step.index + 1:>4}  {step.sigma:>8.6f}  {step.timestep:>4}  {_EXPERT_NAMES[step.expert]:<10}  "
-            f"{step.latent_frames:>13}  {len(step.branches):>6}  {step.guidance.label}"
+            f"{_frames(step):>13}  {len(step.branches):>6}  {step.guidance.label}"
             for step in stage.steps
         ]
     return "\n".join(lines)
@@ -57,6 +57,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
                 "timestep": step.timestep,
                 "expert": step.expert.value,
                 "latent_frames": step.latent_frames,
+                "position_stride": step.position_stride,
                 "branches": [branch.value for branch in step.branches],
                 "guidance": step.guidance.label,
             }
@@ -67,6 +68,10 @@ def plan_record(plan: Plan) -> dict[str, Any]:
             for stage in plan.stages
         ],
     }
+
+
+def _frames(step: Step) -> str:
+    return f"{step.latent_frames}" if step.position_stride == 1 else f"{step.latent_frames} every 2nd"
 
 
 def _stage_change(plan: Plan, number: int) -> str:
