@@ -6,9 +6,10 @@ The prompts are the first held-out ones of every motion with one seed; none is p
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -64,12 +65,14 @@ def plans() -> dict[str, Plan]:
     """Each setting's plan under its name, the plain one first."""
     settings = default_settings(CONFIG)
     geometry = geometry_for(CONFIG, size=parse_size(CONFIG.default_size), frame_num=CONFIG.frame_num)
-    truncated = replace(settings, cfg_truncate_steps=5, cfg_truncate_high_noise_steps=3)
+    truncation: Mapping[str, Any] = {"cfg_truncate_steps": 5, "cfg_truncate_high_noise_steps": 3}
+    spread: Mapping[str, Any] = {"frame_completion": "interpolate", "frame_positions": "spread"}
     wanted = {
         "full sampling": settings,
-        "CFG truncation 5+3": truncated,
-        "half-frame": replace(settings, frame_completion="interpolate"),
-        "both": replace(truncated, frame_completion="interpolate"),
+        "CFG truncation 5+3": replace(settings, **truncation),
+        "half-frame": replace(settings, frame_completion="repeat"),
+        "half-frame, spread": replace(settings, **spread),
+        "spread + CFG 5+3": replace(settings, **spread, **truncation),
     }
     return {name: make_plan(one, geometry) for name, one in wanted.items()}
 

@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from wan.runs.results import refuse_existing
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.guidance import TRUNCATION_MODES, Branch, ReusedDelta
 from wan.sampling.plan import Plan
-from wan.sampling.policies import FRAME_COMPLETIONS, make_plan
+from wan.sampling.policies import FRAME_COMPLETIONS, HALF_FRAME_STRIDES, make_plan
 from wan.sampling.price import price
 from wan.session import Session
 from wan.settings import SamplingSettings, default_settings
@@ -174,13 +175,14 @@ def cfg_suite(settings: SamplingSettings, geometry: Geometry) -> list[Variant]:
 
 
 def half_frame_suite(settings: SamplingSettings, geometry: Geometry) -> list[Variant]:
-    """Every completion, alone and with CFG truncation 5 + 3, and the floor."""
+    """Every completion at either positions, alone and with CFG truncation 5 + 3, and the floor."""
     variants = [_floor(settings, geometry)]
-    for completion in FRAME_COMPLETIONS:
-        half = replace(settings, frame_completion=completion)
+    for completion, positions in product(FRAME_COMPLETIONS, HALF_FRAME_STRIDES):
+        half = replace(settings, frame_completion=completion, frame_positions=positions)
         both = replace(half, cfg_truncate_steps=5, cfg_truncate_high_noise_steps=3)
-        variants.append(Variant(name=f"half-frame, {completion}", plan=make_plan(half, geometry)))
-        variants.append(Variant(name=f"half-frame, {completion} + CFG 5 + 3", plan=make_plan(both, geometry)))
+        name = f"half-frame, {completion}, {positions}"
+        variants.append(Variant(name=name, plan=make_plan(half, geometry)))
+        variants.append(Variant(name=f"{name} + CFG 5 + 3", plan=make_plan(both, geometry)))
     return [*variants, *_fewer_steps(settings, geometry)]
 
 

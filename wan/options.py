@@ -191,8 +191,8 @@ def add_shortcut_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--frame_positions",
         choices=tuple(HALF_FRAME_STRIDES),
-        help="where in time the high-noise expert sees the half of the frames: spread, at their own positions 0, 2, 4 "
-        "(the default), or consecutive, at 0, 1, 2",
+        help="where in time the high-noise expert sees the half of the frames: consecutive, at 0, 1, 2 (the default), "
+        "or spread, at their own positions 0, 2, 4, which keeps the speed of motion",
     )
 
 

@@ -6,7 +6,9 @@ from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 
 DEFAULT_TRUNCATION_MODE = "decay"  # the closest to the same-seed baseline: docs/cfg-truncation.md
-DEFAULT_FRAME_POSITIONS = "spread"  # keeps the speed of motion: docs/half-frame.md
+DEFAULT_FRAME_POSITIONS = (
+    "consecutive"  # what the seeds describe; "spread" is closer to the baseline: docs/half-frame.md
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

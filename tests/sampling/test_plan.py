@@ -82,13 +82,13 @@ def test_guidance_scale_one_needs_one_pass_everywhere() -> None:
 def test_half_frame_counts(frame_num: int, half: int, full: int) -> None:
     stages = plan(replace(SETTINGS, frame_completion="repeat"), frame_num).stages
     assert [stage.latent_frames for stage in stages] == [half, full]
+    assert [stage.position_stride for stage in stages] == [1, 1]
+
+
+def test_kept_frames_can_stand_at_their_own_positions() -> None:
+    stages = plan(replace(SETTINGS, frame_completion="repeat", frame_positions="spread")).stages
     assert [stage.position_stride for stage in stages] == [2, 1]
-
-
-def test_kept_frames_can_stand_at_consecutive_positions() -> None:
-    settings = replace(SETTINGS, frame_completion="repeat", frame_positions="consecutive")
-    assert {step.position_stride for step in plan(settings).steps} == {1}
-    assert {step.position_stride for step in plan(SETTINGS).steps} == {1}
+    assert {step.position_stride for step in plan(replace(SETTINGS, frame_positions="spread")).steps} == {1}
 
 
 def test_the_seeds_frame_steps_and_the_price_of_half_frame() -> None:
@@ -107,7 +107,7 @@ def test_flops_of_one_a14b_forward() -> None:
 
 
 def test_table_and_record_show_every_step() -> None:
-    made = plan(replace(SETTINGS, frame_completion="improved", cfg_truncate_steps=2))
+    made = plan(replace(SETTINGS, frame_completion="improved", frame_positions="spread", cfg_truncate_steps=2))
     text = format_plan(made)
     assert text.count("\n") == 1 + 20 + 1
     assert "high noise -> low noise, 7 -> 13 latent frames (improved)" in text

@@ -92,7 +92,7 @@ def test_the_command_measures_prints_and_writes(
     floor, half = result["variants"].values()
     assert floor["flops_fraction"] == 1.0 > half["flops_fraction"]
     assert 0 < half["psnr"] < 100 and set(half["psnr_by_motion"]) == {ONE[0].motion}
-    assert "| half-frame, repeat | 40 |" in capsys.readouterr().out
+    assert "| half-frame, repeat, consecutive | 40 |" in capsys.readouterr().out
     assert measure_shortcuts.main(argv) == 2  # the file is there
 
 
@@ -118,7 +118,7 @@ def test_the_gallery_is_an_animation_with_a_cell_for_every_setting(tiny_checkpoi
     demo_gallery.main(["--ckpt_dir", str(tiny_checkpoint), "--output_dir", str(tmp_path / "gallery")])
     with Image.open(tmp_path / "gallery" / "demo-gallery.webp") as picture:
         assert getattr(picture, "n_frames") == CONFIG.frame_num  # noqa: B009
-        assert picture.size == (128 + 100, 50 + 4 * 100)
+        assert picture.size == (128 + 100, 50 + 5 * 100)
 
 
 def test_a_cell_shows_its_own_video() -> None:

@@ -1,7 +1,8 @@
 """Measures what the claims of the seeds' documents are about: every method on every case, in one loaded pipeline."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -20,15 +21,19 @@ from wan.sampling.price import price
 from wan.session import Session
 from wan.settings import SamplingSettings
 
-# name -> (low-noise steps, high-noise steps, mode, frame completion)
-METHODS = {
-    "CFG 5, decay": (5, 0, "decay", None),
-    "CFG 5 + 3, decay": (5, 3, "decay", None),
-    "CFG 5 + 3, cond": (5, 3, "cond", None),
-    "CFG 5 + 3, uncond": (5, 3, "uncond", None),
-    "half-frame, repeat": (0, 0, "decay", "repeat"),
-    "half-frame, improved": (0, 0, "decay", "improved"),
-    "half-frame, improved, CFG 5 + 3, decay": (5, 3, "decay", "improved"),
+_CFG_5 = {"cfg_truncate_steps": 5}
+_CFG_5_3 = {"cfg_truncate_steps": 5, "cfg_truncate_high_noise_steps": 3}
+_OURS = {"frame_completion": "interpolate", "frame_positions": "spread"}
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    "CFG 5, decay": _CFG_5 | {"cfg_truncate_mode": "decay"},
+    "CFG 5 + 3, decay": _CFG_5_3 | {"cfg_truncate_mode": "decay"},
+    "CFG 5 + 3, cond": _CFG_5_3 | {"cfg_truncate_mode": "cond"},
+    "CFG 5 + 3, uncond": _CFG_5_3 | {"cfg_truncate_mode": "uncond"},
+    "half-frame, repeat": {"frame_completion": "repeat"},
+    "half-frame, improved": {"frame_completion": "improved"},
+    "half-frame, improved, CFG 5 + 3, decay": _CFG_5_3 | {"frame_completion": "improved", "cfg_truncate_mode": "decay"},
+    "half-frame, interpolate, spread": _OURS,
+    "half-frame, interpolate, spread, CFG 5 + 3, decay": _OURS | _CFG_5_3 | {"cfg_truncate_mode": "decay"},
 }
 OTHER_SEED, BASELINE = "another seed", "baseline"
 SHOWN = ("CFG 5 + 3, decay", "half-frame, repeat", "half-frame, improved, CFG 5 + 3, decay")
@@ -61,20 +66,7 @@ def claim_sides(options: Options, checkpoint: Checkpoint) -> tuple[Side, ...]:
     """The baseline, every method, another seed, and plain runs as cheap as the dearest and the cheapest method."""
     plain = options.settings
     baseline = _side(BASELINE, plain, options)
-    methods = [
-        _side(
-            name,
-            replace(
-                plain,
-                cfg_truncate_steps=low,
-                cfg_truncate_high_noise_steps=high,
-                cfg_truncate_mode=mode,
-                frame_completion=completion,
-            ),
-            options,
-        )
-        for name, (low, high, mode, completion) in METHODS.items()
-    ]
+    methods = [_side(name, replace(plain, **changes), options) for name, changes in METHODS.items()]
     other = replace(baseline, name=OTHER_SEED, seed_shift=OTHER_SEED_SHIFT, is_control=True)
     counts = {steps_of_equal_cost(side.plan, baseline, checkpoint.denoiser_size) for side in methods}
     fewer = [

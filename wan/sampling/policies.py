@@ -18,8 +18,8 @@ from wan.sampling.schedule import NUM_TRAIN_TIMESTEPS, SOLVER_NAMES, sigma_grid
 from wan.settings import SamplingSettings
 
 FRAME_COMPLETIONS = ("repeat", "improved", "interpolate")
-HALF_FRAME_STRIDES = {"spread": 2, "consecutive": 1}
-"""Temporal distance of the kept frames in the eyes of the high-noise expert: at 0, 2, 4, ... or at 0, 1, 2, ..."""
+HALF_FRAME_STRIDES = {"consecutive": 1, "spread": 2}
+"""Temporal distance of the kept frames in the eyes of the high-noise expert: at 0, 1, 2, ... or at 0, 2, 4, ..."""
 
 
 def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
