@@ -42,6 +42,7 @@ from wan.settings import SamplingSettings, default_settings
 
 CONFIG = WAN_CONFIGS["t2v-demo"]
 FLOOR_SEED_SHIFT = 1000
+SPAN_END = " steps, "  # between the truncated steps (low + high noise) and the mode in a variant's name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,10 +165,10 @@ def cfg_suite(settings: SamplingSettings, geometry: Geometry) -> list[Variant]:
         truncated = replace(settings, cfg_truncate_steps=low, cfg_truncate_high_noise_steps=high)
         for mode in TRUNCATION_MODES:
             plan = make_plan(replace(truncated, cfg_truncate_mode=mode), geometry)
-            variants.append(Variant(name=f"low {low} + high {high}, {mode}", plan=plan))
+            variants.append(Variant(name=f"CFG {low} + {high}{SPAN_END}{mode}", plan=plan))
         reuse = make_plan(replace(truncated, cfg_truncate_mode="reuse"), geometry)
         variants += [
-            Variant(name=f"low {low} + high {high}, decay power {power:g}", plan=faded(reuse, power))
+            Variant(name=f"CFG {low} + {high}{SPAN_END}decay power {power:g}", plan=faded(reuse, power))
             for power in (1.0, 3.0, 4.0)
         ]
     off = replace(settings, low_noise_guidance_scale=1.0, high_noise_guidance_scale=1.0)
@@ -288,7 +289,21 @@ def format_result(result: dict[str, Any]) -> str:
     for name, row in result["variants"].items():
         cells = " | ".join(f"{row['psnr_by_motion'][motion]:.1f}" for motion in motions)
         lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_mode_table(result["variants"])])
+
+
+def _mode_table(variants: dict[str, Any]) -> list[str]:
+    """The cfg suite at a glance: a row per mode, a column per span of truncated steps, mean PSNR and the worst."""
+    cells = {tuple(name.split(SPAN_END)): row for name, row in variants.items() if SPAN_END in name}
+    spans, modes = (list(dict.fromkeys(key[part] for key in cells)) for part in (0, 1))
+    if len(spans) < 2:
+        return []
+    lines = ["", f"| PSNR dB (worst) | {' | '.join(spans)} |", f"|---{'|---' * len(spans)}|"]
+    for mode in modes:
+        found = (cells[span, mode] for span in spans)
+        texts = [f"{row['psnr']:.1f} ({row['psnr_worst']:.1f})" for row in found]
+        lines.append(f"| {mode} | {' | '.join(texts)} |")
+    return lines
 
 
 if __name__ == "__main__":
