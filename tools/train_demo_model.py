@@ -26,7 +26,7 @@ from demo_model.train_vae import VAE_RECIPES, VaeSettings, train_vae
 
 STAGES = ("vae", "latents", "base", "experts", "decoder", "export")
 PARTS = ("expert_high", "expert_low")
-DEFAULT_MINUTES = {"vae": 29.0, "base": 28.0, "experts": 62.0, "decoder": 20.0}
+DEFAULT_STEPS = {"vae": 4_400, "base": 2_000, "expert_high": 16_000, "expert_low": 12_500, "decoder": 1_500}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +80,7 @@ def run_stage(stage: str, options: Options, log: Log) -> None:
     elif stage == "experts":
         _run_experts(options)
     else:
-        budget = options.budgets["base" if stage == "base" else "experts"]
-        settings = DenoiserSettings(budget=budget, device=options.device)
+        settings = DenoiserSettings(budget=options.budgets[stage], device=options.device)
         train_denoiser(RECIPES[stage], settings, work_dir=options.work_dir, log=log)
 
 
@@ -117,7 +116,7 @@ def parse(arguments: list[str]) -> Options:
         work_dir=given.work_dir,
         export=given.export,
         stages=stages,
-        budgets={name: _budget(parser, given, name) for name in DEFAULT_MINUTES},
+        budgets={name: _budget(parser, given, name) for name in DEFAULT_STEPS},
         clips=given.clips,
         device=torch.device(given.device),
         threads=given.threads,
@@ -131,9 +130,9 @@ def _budget(parser: _Parser, given: argparse.Namespace, stage: str) -> Budget:
         parser.error(f"give either --{stage}_minutes or --{stage}_steps, not both")
     if (minutes is not None and not minutes > 0) or (steps is not None and steps < 1):
         parser.error(f"the budget of '{stage}' must be greater than 0")
-    if steps is not None:
-        return Budget(steps=steps)
-    return Budget(minutes=DEFAULT_MINUTES[stage] if minutes is None else minutes)
+    if minutes is not None:
+        return Budget(minutes=minutes)
+    return Budget(steps=DEFAULT_STEPS[stage] if steps is None else steps)
 
 
 def _parser() -> _Parser:
@@ -141,11 +140,9 @@ def _parser() -> _Parser:
     parser.add_argument("--work_dir", type=Path, required=True, help="folder for states, latents and the log")
     parser.add_argument("--export", type=Path, default=Path("checkpoints/t2v-demo"), help="where the pipeline goes")
     parser.add_argument("--stages", default=",".join(STAGES), help="comma-separated, in order (default: all)")
-    for stage, minutes in DEFAULT_MINUTES.items():
-        parser.add_argument(
-            f"--{stage}_minutes", type=float, help=f"training time, over all runs (default {minutes:g})"
-        )
-        parser.add_argument(f"--{stage}_steps", type=int, help="training steps instead of time")
+    for stage, steps in DEFAULT_STEPS.items():
+        parser.add_argument(f"--{stage}_steps", type=int, help=f"training steps, over all runs (default {steps})")
+        parser.add_argument(f"--{stage}_minutes", type=float, help="training time instead of steps")
     parser.add_argument("--clips", type=int, default=24576, help="training clips to encode (default %(default)s)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
