@@ -159,3 +159,14 @@ def test_defaults_follow_the_seeds(tiny_checkpoint: Path, capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert "--cfg_truncate_steps 5 --cfg_truncate_high_noise_steps 3" in printed
     assert "7 -> 13 latent frames (improved)" in printed
+
+
+def test_a_completion_and_positions_by_name_are_shown_by_the_command_that_reproduces(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    flags = ["--comparison_mode", "combined_vs_baseline", "--frame_completion", "interpolate"]
+    where = ["--ckpt_dir", str(tiny_checkpoint), "--output_dir", str(tmp_path / "out")]
+    compare(*SMALL, *flags, "--frame_positions", "spread", *where)
+    record = load_record(tmp_path / "out" / "combined")
+    assert record["plan"]["steps"][0]["position_stride"] == 2
+    assert "--frame_completion interpolate --frame_positions spread" in record["command"]

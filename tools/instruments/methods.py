@@ -18,7 +18,7 @@ DEFAULT_LOW_STEPS, DEFAULT_HIGH_STEPS = 5, 3
 OTHER_SEED_SHIFT = 1000
 
 CFG_FLAGS = ("cfg_truncate_steps", "cfg_truncate_high_noise_steps")
-HALF_FLAGS = ("enable_half_frame_generation", "enable_improved_frame_completion")
+HALF_FLAGS = ("enable_half_frame_generation", "enable_improved_frame_completion", "frame_completion", "frame_positions")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
