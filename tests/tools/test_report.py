@@ -1,6 +1,8 @@
 """The report page: every kind of folder, whole HTML, nothing from a network, escaped text, refusals."""
 
+import shlex
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import compare_cfg_baseline
 import generate
 import report
 from instruments.flags import run_tool
+from wan.analysis.page import command_block
 
 PROMPT = "a <script>alert(1)</script> & a red circle"
 SMALL = ["--task", "t2v-demo", "--size", "32*32", "--quiet", "--prompt", PROMPT]
@@ -139,3 +142,11 @@ def test_without_a_folder_it_shows_what_is_here(
     monkeypatch.chdir(tmp_path)
     report.main([])
     assert "simulated" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_command_has_a_line_for_every_flag_and_can_be_copied() -> None:
+    command = "python generate.py --task t2v-demo --prompt 'a <b> -- it'\"'\"'s' --sample_guide_scale 3 4 --quiet"
+    block = command_block(command)
+    lines = block.removeprefix("<pre>").removesuffix("</pre>").split("\n")
+    assert lines[0] == "python generate.py \\" and lines[-2:] == ["    --sample_guide_scale 3 4 \\", "    --quiet"]
+    assert shlex.split(unescape("\n".join(lines)).replace("\\\n", "")) == shlex.split(command)

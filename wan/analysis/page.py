@@ -1,6 +1,7 @@
 """One self-contained HTML page: style, tables, pictures and videos inside the file, nothing from the network."""
 
 import base64
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -24,7 +25,6 @@ th { font-weight: 600; color: var(--quiet); } td.number, th.number { text-align:
 .scroll { overflow-x: auto; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; overflow-x: auto;
   font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; }
-pre.wrap { white-space: pre-wrap; overflow-wrap: anywhere; }
 figure { margin: 12px 0; }
 figure img { max-width: min(100%, 960px); border: 1px solid var(--line); border-radius: 6px; }
 figcaption { color: var(--quiet); font-size: 13.5px; margin-bottom: 4px; }
@@ -77,8 +77,18 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table><tbody>{body}</tbody></table>"
 
 
-def preformatted(text: str, *, wrap: bool = False) -> str:
-    return f"<pre{' class=wrap' if wrap else ''}>{escape(text)}</pre>"
+def preformatted(text: str) -> str:
+    return f"<pre>{escape(text)}</pre>"
+
+
+def command_block(command: str) -> str:
+    """A shell command with a line for every flag, which can be copied as it stands."""
+    lines: list[list[str]] = [[]]
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            lines.append([])
+        lines[-1].append(shlex.quote(word))
+    return preformatted(" \\\n    ".join(" ".join(words) for words in lines))
 
 
 def folded(summary: str, content: str) -> str:

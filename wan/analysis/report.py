@@ -6,7 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from wan.analysis.debug import ANALYSIS_FOLDER, ANALYSIS_NAME, CFG_FIGURE, REPORT_NAME, REUSE_FIGURE
-from wan.analysis.page import facts, folded, heading, page, paragraph, picture, preformatted, row, table, verdict, video
+from wan.analysis.page import (
+    command_block,
+    facts,
+    folded,
+    heading,
+    page,
+    paragraph,
+    picture,
+    preformatted,
+    row,
+    table,
+    verdict,
+    video,
+)
 from wan.analysis.plan_picture import plan_svg
 from wan.errors import InvalidInput
 from wan.runs import RECORD_NAME, load_record
@@ -44,7 +57,7 @@ def run_section(folder: Path) -> str:
         parts += [heading("Plan", level=3), plan_svg(record["plan"]), _plan_table(record["plan"])]
         parts.append(row([_cost_table(record), _timing_table(record.get("timing", {}))]))
     parts += [paragraph(f"Note: {line}", quiet=True) for line in record.get("adjustments", [])]
-    parts += [heading("Make it again", level=3), preformatted(record.get("command", "not recorded"), wrap=True)]
+    parts += [heading("Make it again", level=3), command_block(record.get("command", "not recorded"))]
     debug = record.get("outputs", {}).get("debug_outputs")
     if debug and (Path(debug) / ANALYSIS_FOLDER / ANALYSIS_NAME).is_file():
         parts.append(debug_section(Path(debug)))
@@ -77,7 +90,7 @@ def comparison_section(folder: Path) -> str:
     text = folder / "error_comparison.txt"
     if text.is_file():
         parts.append(folded("The report in full", preformatted(text.read_text(encoding="utf-8"))))
-    parts += [heading("Make it again", level=3), preformatted(data["command"], wrap=True)]
+    parts += [heading("Make it again", level=3), command_block(data["command"])]
     return "\n".join(parts)
 
 
@@ -102,7 +115,7 @@ def continuity_section(folder: Path) -> str:
         if (folder / name).is_file():
             parts.append(picture(folder / name, caption))
     if "command" in run:
-        parts += [heading("Make it again", level=3), preformatted(run["command"], wrap=True)]
+        parts += [heading("Make it again", level=3), command_block(run["command"])]
     return "\n".join(parts)
 
 
