@@ -12,8 +12,9 @@ from typing import Any
 
 from demo_model.words import held_out_by_motion
 from instruments.claims import Row, claim_rows
-from instruments.claims_docs import markdown_table, method_table, update_document, write_figures
+from instruments.claims_docs import markdown_table, method_table, write_figures
 from instruments.claims_run import Measurements, claim_sides, measure_cases
+from instruments.documents import update_document
 from instruments.flags import (
     DEMO_TASK,
     add_output_flags,

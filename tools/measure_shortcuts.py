@@ -1,7 +1,7 @@
 """Measure what shortcuts cost in quality: every variant against the same-seed baseline, over many prompts and seeds.
 
-    python tools/measure_shortcuts.py --suite cfg            the tables of docs/cfg-truncation.md
-    python tools/measure_shortcuts.py --suite half_frame     the tables of docs/half-frame.md
+    python tools/measure_shortcuts.py --suite cfg --update_docs            the tables of docs/cfg-truncation.md
+    python tools/measure_shortcuts.py --suite half_frame --update_docs     the tables of docs/half-frame.md
 
 Prompts are the demo model's held-out combinations, the same number for each motion. Videos are compared as decoded
 floats, before any coding. The floor is another seed of the same prompt: a variant that scores no better has nothing
@@ -24,9 +24,11 @@ from tqdm import tqdm
 from demo_model.detector import read_clip
 from demo_model.words import Combination, held_out_by_motion
 from instruments.demo_session import open_demo_session
+from instruments.documents import update_document
+from instruments.shortcut_tables import SPAN_END, format_result
 from wan.analysis.frames import kept_pixel_frames
 from wan.analysis.metrics import motion_ratio, psnr, ssim_per_frame
-from wan.configs import WAN_CONFIGS, parse_size
+from wan.configs import PROJECT_DIR, WAN_CONFIGS, parse_size
 from wan.errors import InvalidInput, WanError
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
 from wan.options import Parser
@@ -42,7 +44,11 @@ from wan.settings import SamplingSettings, default_settings
 
 CONFIG = WAN_CONFIGS["t2v-demo"]
 FLOOR_SEED_SHIFT = 1000
-SPAN_END = " steps, "  # between the truncated steps (low + high noise) and the mode in a variant's name
+MIN_CLIPS = 32
+DOCUMENTS = {
+    "cfg": PROJECT_DIR / "docs" / "cfg-truncation.md",
+    "half_frame": PROJECT_DIR / "docs" / "half-frame.md",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,15 +90,19 @@ def main(argv: Sequence[str]) -> int:
         if args.threads:
             torch.set_num_threads(args.threads)
         result = measure(args)
+        text = format_result(result)
+        if args.output:
+            write_json_atomic(args.output, result)
+        print(text)
+        if args.update_docs:
+            update_document(DOCUMENTS[args.suite], text)
+            print(f"updated {DOCUMENTS[args.suite]}")
     except InvalidInput as error:
         print(f"measure_shortcuts.py: {error}", file=sys.stderr)
         return 2
     except (WanError, OSError) as error:
         print(f"measure_shortcuts.py: failed: {error}", file=sys.stderr)
         return 1
-    if args.output:
-        write_json_atomic(args.output, result)
-    print(format_result(result))
     return 0
 
 
@@ -108,6 +118,7 @@ def build_parser() -> Parser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of every prompt (%(default)s)")
     parser.add_argument("--ckpt_dir", help="another t2v-demo checkpoint")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
+    parser.add_argument("--update_docs", action="store_true", help="rewrite the tables of the suite's page in docs/")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
     return parser
 
@@ -118,6 +129,9 @@ def _refuse_bad_values(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise InvalidInput(f"--{name} {value} must be at least 1")
+    clips = len(held_out_by_motion(args.per_motion)) * len(args.seeds)
+    if args.update_docs and clips < MIN_CLIPS:
+        raise InvalidInput(f"--update_docs with {clips} clips: a table needs at least {MIN_CLIPS} prompts x seeds")
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -265,45 +279,6 @@ def _flops(plan: Plan, checkpoint: Checkpoint) -> float:
 
 def _means(readings: Sequence[dict[str, bool]]) -> dict[str, float]:
     return {name: float(np.mean([reading[name] for reading in readings])) for name in readings[0]}
-
-
-def format_result(result: dict[str, Any]) -> str:
-    """Markdown tables, ready for the docs."""
-    base = result["baseline"]
-    lines = [
-        f"{result['clips']} clips (seeds {', '.join(map(str, result['seeds']))}); baseline: {base['forwards']} "
-        f"forwards, motion right {base['motion']:.2f}, all four right {base['all_four']:.2f}",
-        "",
-        "| variant | forwards | FLOPs | PSNR dB (spread, worst) | SSIM | kept / filled dB | motion ratio "
-        "| motion right | all right |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, row in result["variants"].items():
-        lines.append(
-            f"| {name} | {row['forwards']} | {row['flops_fraction']:.3f} | {row['psnr']:.1f} ({row['psnr_std']:.1f}, "
-            f"{row['psnr_worst']:.1f}) | {row['ssim']:.3f} | {row['psnr_kept']:.1f} / {row['psnr_filled']:.1f} "
-            f"| {row['motion_ratio']:.2f} | {row['motion_right']:.2f} | {row['all_right']:.2f} |"
-        )
-    motions = list(next(iter(result["variants"].values()))["psnr_by_motion"])
-    lines += ["", f"| PSNR dB | {' | '.join(motions)} |", f"|---{'|---' * len(motions)}|"]
-    for name, row in result["variants"].items():
-        cells = " | ".join(f"{row['psnr_by_motion'][motion]:.1f}" for motion in motions)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join([*lines, *_mode_table(result["variants"])])
-
-
-def _mode_table(variants: dict[str, Any]) -> list[str]:
-    """The cfg suite at a glance: a row per mode, a column per span of truncated steps, mean PSNR and the worst."""
-    cells = {tuple(name.split(SPAN_END)): row for name, row in variants.items() if SPAN_END in name}
-    spans, modes = (list(dict.fromkeys(key[part] for key in cells)) for part in (0, 1))
-    if len(spans) < 2:
-        return []
-    lines = ["", f"| PSNR dB (worst) | {' | '.join(spans)} |", f"|---{'|---' * len(spans)}|"]
-    for mode in modes:
-        found = (cells[span, mode] for span in spans)
-        texts = [f"{row['psnr']:.1f} ({row['psnr_worst']:.1f})" for row in found]
-        lines.append(f"| {mode} | {' | '.join(texts)} |")
-    return lines
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import measure_claims
-from instruments.claims_docs import BEGIN, END, update_document
+import measure_shortcuts
+from instruments.documents import BEGIN, END, update_document
 from instruments.flags import run_tool
 from wan.errors import InvalidInput
 
@@ -39,7 +40,7 @@ def test_documents_change_between_their_markers_only(tmp_path: Path) -> None:
 
 
 def test_the_documents_of_the_project_have_their_markers() -> None:
-    for document in measure_claims.DOCUMENTS:
+    for document in (*measure_claims.DOCUMENTS, *measure_shortcuts.DOCUMENTS.values()):
         text = document.read_text(encoding="utf-8")
         assert text.count(BEGIN) == text.count(END) == 1
 

@@ -13,6 +13,7 @@ import demo_gallery
 import measure_shortcuts
 from demo_model.words import MOTIONS, held_out_by_motion, held_out_combinations
 from instruments.flags import run_tool
+from instruments.shortcut_tables import mode_table
 from wan.configs import WAN_CONFIGS, parse_size
 from wan.sampling.geometry import geometry_for
 from wan.sampling.guidance import Branch, ClassifierFree, ReusedDelta
@@ -99,7 +100,7 @@ def test_the_command_measures_prints_and_writes(
 def test_the_mode_table_has_a_column_for_every_span() -> None:
     names = [variant.name for variant in measure_shortcuts.cfg_suite(SETTINGS, GEOMETRY)]
     rows = {name: {"psnr": float(number), "psnr_worst": 1.0} for number, name in enumerate(names)}
-    table = measure_shortcuts._mode_table(rows)
+    table = mode_table(rows)
     assert table[1] == ("| PSNR dB (worst) | CFG 2 + 3 | CFG 5 + 3 | CFG 5 + 0 | CFG 0 + 3 | CFG 3 + 6 |")
     assert len(table) == 3 + 8 and all(line.count("|") == 7 for line in table[1:])
     assert f"| cond | {names.index('CFG 2 + 3 steps, cond'):.1f} (1.0) |" in table[4]
@@ -110,6 +111,7 @@ def test_the_mode_table_has_a_column_for_every_span() -> None:
     [
         (["--per_motion", "0"], "--per_motion 0 must be at least 1"),
         (["--threads", "0"], "--threads 0 must be at least 1"),
+        (["--update_docs", "--per_motion", "1"], "--update_docs with 9 clips: a table needs at least 32"),
         (["--suite", "all"], "invalid choice: 'all'"),
         (["--ckpt_dir", "nowhere"], "--ckpt_dir nowhere is not a directory"),
     ],

@@ -1,4 +1,4 @@
-"""The measured claims as Markdown, in place in the documents, and as figures."""
+"""The measured claims as Markdown and as figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +9,7 @@ from wan.analysis.comparison import summarise
 from wan.analysis.comparison_plots import plot_cases, plot_contact_sheet
 from wan.analysis.continuity_plots import plot_continuity, plot_switch
 from wan.analysis.guidance_plots import plot_cfg_error, plot_reuse
-from wan.errors import InvalidInput
-from wan.runs import write_text_atomic
 
-BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 _HEADERS = (("claim", "measured", "verdict", "command"), ("论断", "本项目实测", "结论", "命令"))
 _METHOD_HEADERS = (
     "| method | forwards | FLOPs | PSNR dB ± std (median; worst) | SSIM (worst) | kept / filled dB | motion |",
@@ -54,19 +51,6 @@ def method_table(found: Measurements, language: int) -> str:
         f"共 {count} 例（提示词 × 随机种子），演示模型，两侧种子相同。",
     )
     return "\n".join([note[language], "", *lines])
-
-
-def update_document(path: Path, text: str) -> None:
-    """Replace what stands between the two markers; InvalidInput when the document lacks them."""
-    try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"--update_docs: {path} cannot be read ({error}); restore it") from error
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InvalidInput(f"--update_docs: {path} has no {BEGIN} ... {END} to write between; restore them")
-    write_text_atomic(path, f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def write_figures(folder: Path, found: Measurements) -> None:
