@@ -103,6 +103,9 @@ def main(argv: Sequence[str]) -> int:
     except (WanError, OSError) as error:
         print(f"measure_shortcuts.py: failed: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("measure_shortcuts.py: interrupted; nothing was written", file=sys.stderr)
+        return 1
     return 0
 
 
