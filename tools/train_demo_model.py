@@ -26,7 +26,7 @@ from demo_model.train_vae import VAE_RECIPES, VaeSettings, train_vae
 
 STAGES = ("vae", "latents", "base", "experts", "decoder", "export")
 PARTS = ("expert_high", "expert_low")
-DEFAULT_STEPS = {"vae": 4_400, "base": 2_000, "expert_high": 16_000, "expert_low": 12_500, "decoder": 1_500}
+DEFAULT_STEPS = {"vae": 4_400, "base": 2_000, "expert_high": 16_900, "expert_low": 12_700, "decoder": 4_600}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
