@@ -12,8 +12,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
+# Without the policy threads wait in a loop: on a computer that is busy otherwise a second becomes a minute.
 demo: $(VENV)/.installed ## make a video from a prompt with the model that ships with the project
-	$(BIN)/python generate.py --task t2v-demo --prompt "a red circle moving right on a blue background"
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python generate.py --task t2v-demo --prompt "a red circle moving right on a blue background"
 	@echo "Your video: $$(ls -t outputs/t2v-demo_*/video.mp4 | head -n 1)"
 
 test: $(VENV)/.installed-dev ## run the tests

@@ -68,6 +68,7 @@ class WanDenoiser:
 
     def __init__(self, network: Network, *, expert: Expert, evaluate: Evaluate, on_forward: OnForward) -> None:
         self._network = network
+        self._dtype = network.model.dtype  # looked up once: diffusers walks through all modules for it
         self._expert = expert
         self._evaluate = evaluate
         self._on_forward = on_forward
@@ -77,10 +78,9 @@ class WanDenoiser:
 
         ``hidden_states`` (B, C_in, F, h, w); ``timestep`` (B,) or, one per token, (B, tokens).
         """
-        model = self._network.model
-        inputs = {branch: context.to(model.dtype) for branch, context in contexts.items()}
-        velocities = self._evaluate(self._network, hidden_states.to(model.dtype), timestep, inputs)
-        tokens = hidden_states[0, 0].numel() // _patch_volume(model)
+        inputs = {branch: context.to(self._dtype) for branch, context in contexts.items()}
+        velocities = self._evaluate(self._network, hidden_states.to(self._dtype), timestep, inputs)
+        tokens = hidden_states[0, 0].numel() // _patch_volume(self._network.model)
         for branch in velocities:
             self._on_forward(self._expert.value, branch, tokens)
         return {branch: velocity.float() for branch, velocity in velocities.items()}
