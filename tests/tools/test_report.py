@@ -150,3 +150,4 @@ def test_a_command_has_a_line_for_every_flag_and_can_be_copied() -> None:
     lines = block.removeprefix("<pre>").removesuffix("</pre>").split("\n")
     assert lines[0] == "python generate.py \\" and lines[-2:] == ["    --sample_guide_scale 3 4 \\", "    --quiet"]
     assert shlex.split(unescape("\n".join(lines)).replace("\\\n", "")) == shlex.split(command)
+    assert command_block("it's <not> a command") == "<pre>it&#x27;s &lt;not&gt; a command</pre>"

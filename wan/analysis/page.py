@@ -83,12 +83,16 @@ def preformatted(text: str) -> str:
 
 def command_block(command: str) -> str:
     """A shell command with a line for every flag, which can be copied as it stands."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # not from this program: shown as it is
+        return preformatted(command)
     lines: list[list[str]] = [[]]
-    for word in shlex.split(command):
+    for word in words:
         if word.startswith("--"):
             lines.append([])
         lines[-1].append(shlex.quote(word))
-    return preformatted(" \\\n    ".join(" ".join(words) for words in lines))
+    return preformatted(" \\\n    ".join(" ".join(line) for line in lines))
 
 
 def folded(summary: str, content: str) -> str:
