@@ -27,7 +27,7 @@ from wan.runs.video import to_uint8
 from wan.sampling.geometry import geometry_for
 from wan.sampling.plan import Plan
 from wan.sampling.policies import make_plan
-from wan.sampling.price import price
+from wan.sampling.price import DenoiserSize, price
 from wan.settings import default_settings
 
 NAME = "demo_gallery.py"
@@ -43,15 +43,12 @@ def main(argv: Sequence[str]) -> None:
     directory = claim_directory(Path(args.output_dir), flag="--output_dir", overwrite=args.overwrite)
     session = open_demo_session(args.ckpt_dir)
     prompts = held_out_by_motion(1)
-    rows = plans()
-    plain = price(rows["full sampling"], checkpoint.denoiser_size).planned
-    videos: dict[str, list[np.ndarray]] = {}
-    for combination in tqdm(prompts, desc="gallery", unit="prompt"):
-        for name, plan in rows.items():
-            share = price(plan, checkpoint.denoiser_size).planned.flops / plain.flops
-            label = f"{name}\n{plan.forwards} forwards\n{share:.0%} of the FLOPs"
+    rows = {_label(name, plan, checkpoint.denoiser_size): plan for name, plan in plans().items()}
+    videos: dict[str, list[np.ndarray]] = {label: [] for label in rows}
+    for combination in tqdm(prompts, desc="gallery", unit="prompt", disable=args.quiet):
+        for label, plan in rows.items():
             sampled = session.sample(plan, prompt=combination.caption(), seed=args.seed)
-            videos.setdefault(label, []).append(to_uint8(session.pipeline.decode(sampled.latents)))
+            videos[label].append(to_uint8(session.pipeline.decode(sampled.latents)))
     pictures = compose(videos, [f"{c.colour} {c.shape}\n{MOTIONS[c.motion]}\non {c.background}" for c in prompts])
     duration = 1000 / CONFIG.sample_fps
     with atomic_path(directory / PICTURE) as temporary:
@@ -103,6 +100,10 @@ def build_parser() -> Parser:
     parser.add_argument("--seed", type=int, default=0, help="of every video (%(default)s)")
     add_output_flags(parser.add_argument_group("output"), output_dir="gallery")
     return parser
+
+
+def _label(name: str, plan: Plan, size: DenoiserSize) -> str:
+    return f"{name}\n{plan.forwards} forwards\n{price(plan, size).fractions()['flops']:.0%} of the FLOPs"
 
 
 def _left(column: int) -> int:
