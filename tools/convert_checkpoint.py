@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput, WanError
-from wan.loading.conversion_plan import plan_conversion
 from wan.loading.convert import convert, remaining
+from wan.loading.convert_plan import plan_conversion
 from wan.loading.doctor import format_bytes
 from wan.loading.problems import quoted
 from wan.loading.progress import silence_loading_bars

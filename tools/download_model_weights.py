@@ -18,7 +18,7 @@ from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput, WanError
 from wan.loading.doctor import diagnose, format_bytes, free_bytes
 from wan.loading.download import DOWNLOAD_DIR, LAYOUT_NAMES, Download, check_disk, fetch, plan_download, repository_for
-from wan.loading.hubs import HUBS
+from wan.loading.download_hubs import HUBS
 
 TASKS = sorted(name for name, config in WAN_CONFIGS.items() if config.repositories)
 

@@ -26,9 +26,9 @@ from transformers import UMT5Config, UMT5EncoderModel
 from benchmarking.tables import markdown_table
 from wan.configs import PROJECT_DIR
 from wan.errors import CheckpointError, InvalidInput, WanError
-from wan.loading.blueprint import Blueprint
-from wan.loading.keymaps import T5_RULES, T5_TIED, denoiser_recipe, recipe_by_rules, tie
-from wan.loading.translate import denoiser_config, text_encoder_config
+from wan.loading.component import Component
+from wan.loading.official_configs import denoiser_config, text_encoder_config
+from wan.loading.official_keys import T5_RULES, T5_TIED, denoiser_key_map, key_map_by_rules, tie
 from wan.loading.weights import SafetensorsWeights
 from wan.models.devices import DTYPES
 from wan.options import Parser
@@ -106,9 +106,9 @@ def denoiser_differences(dtype: torch.dtype) -> Iterator[Difference]:
     configs = json.loads((DATA / "manifest.json").read_text(encoding="utf-8"))["dit_configs"]
     for (run, prefix), (weights, key) in CALLS.items():
         recorded = load_file(DATA / f"{run}.safetensors")
-        blueprint = _denoiser(weights, configs[key])
+        component = _denoiser(weights, configs[key])
         exact, rounded = (
-            _velocities(blueprint.build(dtype=wanted, device=CPU), recorded, prefix, configs[key]["text_len"])
+            _velocities(component.build(dtype=wanted, device=CPU), recorded, prefix, configs[key]["text_len"])
             for wanted in (torch.float32, dtype)
         )
         yield _difference(f"{run.removesuffix('_unipc')} {prefix}", rounded, exact)
@@ -131,13 +131,13 @@ def format_rows(rows: Sequence[Difference], dtype: str) -> str:
     return "\n".join(markdown_table(columns, cells))
 
 
-def _denoiser(weights: str, config: Mapping[str, Any]) -> Blueprint[WanTransformer3DModel]:
+def _denoiser(weights: str, config: Mapping[str, Any]) -> Component[WanTransformer3DModel]:
     file = SafetensorsWeights([DATA / f"weights_dit_{weights}.safetensors"])
-    return Blueprint(
+    return Component(
         place=str(DATA),
         make=functools.partial(WanTransformer3DModel, **denoiser_config(config, file.shapes)),
         weights=file,
-        recipe=denoiser_recipe(file.shapes),
+        key_map=denoiser_key_map(file.shapes),
         keep_float32=WanTransformer3DModel._keep_in_fp32_modules,
     )
 
@@ -163,14 +163,14 @@ def _embeddings(attention: str, dtype: torch.dtype, recorded: Mapping[str, Tenso
     """Of all true tokens of the recorded texts (tokens, D), float32."""
     file = SafetensorsWeights([DATA / "weights_t5.safetensors"])
     config = UMT5Config(**text_encoder_config(file.shapes))
-    blueprint = Blueprint(
+    component = Component(
         place=str(DATA),
         make=functools.partial(UMT5EncoderModel._from_config, config, attn_implementation=attention),
         weights=file,
-        recipe=tie(recipe_by_rules(file.shapes, T5_RULES), T5_TIED),
+        key_map=tie(key_map_by_rules(file.shapes, T5_RULES), T5_TIED),
     )
     mask = recorded["mask"]
-    output = blueprint.build(dtype=dtype, device=CPU)(recorded["ids"], attention_mask=mask)
+    output = component.build(dtype=dtype, device=CPU)(recorded["ids"], attention_mask=mask)
     return output.last_hidden_state[mask.bool()].float()
 
 

@@ -8,9 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from wan.errors import InvalidInput
-from wan.models.denoiser import Condition, ImageConditioned, TextConditioned
+from wan.models.denoiser import BindNetwork, ImageConditioned, TextConditioned
 from wan.models.images import checked, stretched, to_pixels
-from wan.pipeline import Conditions, Pipeline
+from wan.pipeline import Conditioning, Pipeline
 from wan.sampling.conditioning import ImageChannels, image_channels
 from wan.sampling.geometry import Geometry
 from wan.sampling.image_size import image_geometry
@@ -23,7 +23,7 @@ class WanI2V(Pipeline):
 
     entry = "WanI2V"
 
-    def condition(self, image: Image.Image | None, geometry: Geometry) -> Conditions:
+    def condition(self, image: Image.Image | None, geometry: Geometry) -> Conditioning:
         """The image as the first of otherwise grey frames, encoded; with CLIP features where the task has them."""
         if image is None:
             raise InvalidInput(f"{self.config.name} makes a video from an image; give one (--image FILE)")
@@ -32,7 +32,7 @@ class WanI2V(Pipeline):
         grey = torch.zeros(3, geometry.pixel_frames - 1, geometry.height, geometry.width)
         latents = self._encode_video(torch.cat([first[:, None], grey], dim=1))
         channels = image_channels(latents, temporal_stride=geometry.vae_stride[0])
-        return Conditions(latents=ImageChannels(channels[None]), network=self._network(pixels))
+        return Conditioning(latent_input=ImageChannels(channels[None]), bind=self._bind(pixels))
 
     def generate(
         self,
@@ -83,7 +83,7 @@ class WanI2V(Pipeline):
             observers=observers,
         )
 
-    def _network(self, pixels: Tensor) -> Condition:
+    def _bind(self, pixels: Tensor) -> BindNetwork:
         if not self.config.has_image_encoder:
             return TextConditioned
         return functools.partial(ImageConditioned, features=self._encode_image(pixels))

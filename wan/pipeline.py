@@ -24,12 +24,12 @@ from wan.loading.text_source import TextSource
 from wan.loading.vocabulary import read_vocabulary
 from wan.machine import OFFLOADS
 from wan.models.attention import check_attention
-from wan.models.denoiser import Condition, Evaluate, TextConditioned, one_by_one
+from wan.models.denoiser import BindNetwork, Evaluate, TextConditioned, one_by_one
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
 from wan.models.text import unknown_words
 from wan.sampling.completion import completion_for
-from wan.sampling.conditioning import Conditioning, TextOnly
+from wan.sampling.conditioning import LatentInput, TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
 from wan.sampling.loop import sample
@@ -44,14 +44,14 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Conditions:
+class Conditioning:
     """What a video is conditioned on besides its text: through the denoiser's input, and through its attention."""
 
-    latents: Conditioning
-    network: Condition = TextConditioned
+    latent_input: LatentInput
+    bind: BindNetwork = TextConditioned
 
 
-TEXT_ONLY = Conditions(latents=TextOnly())
+TEXT_ONLY = Conditioning(latent_input=TextOnly())
 
 
 class Pipeline:
@@ -122,7 +122,7 @@ class Pipeline:
             self._texts.drop()
         return contexts
 
-    def condition(self, image: Image.Image | None, geometry: Geometry) -> Conditions:
+    def condition(self, image: Image.Image | None, geometry: Geometry) -> Conditioning:
         """What the image conditions; ``InvalidInput`` when the task takes none, or needs one."""
         if image is not None:
             raise InvalidInput(f"{self.config.name} makes videos from text alone; leave the image out")
@@ -136,7 +136,7 @@ class Pipeline:
         contexts: Contexts,
         *,
         seed: int,
-        conditions: Conditions = TEXT_ONLY,
+        conditioning: Conditioning = TEXT_ONLY,
         offload_model: bool = True,
         observers: Sequence[Observer] = (),
     ) -> Tensor:
@@ -154,10 +154,10 @@ class Pipeline:
                 self._expert_store(self._offload_mode(offload_model), plan),
                 evaluate=self._evaluate,
                 on_forward=self.forward_counter,
-                condition=conditions.network,
+                bind=conditioning.bind,
             ),
             solver=make_solver(plan),
-            conditioning=conditions.latents,
+            latent_input=conditioning.latent_input,
             completion=completion_for(plan.frame_completion),
             observers=observers,
         )
@@ -190,13 +190,13 @@ class Pipeline:
     ) -> Tensor:
         """What every ``generate`` does once its arguments are settings and a shape: a video (3, N, H, W)."""
         plan = make_plan(settings, geometry)
-        conditions = self.condition(image, geometry)
+        conditioning = self.condition(image, geometry)
         contexts = self.encode(prompt, negative_prompt, offload_model=offload_model)
         latents = self.sample(
             plan,
             contexts,
             seed=resolve_seed(seed),
-            conditions=conditions,
+            conditioning=conditioning,
             offload_model=offload_model,
             observers=observers,
         )

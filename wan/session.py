@@ -60,7 +60,7 @@ class Session:
                 plan,
                 contexts,
                 seed=seed,
-                conditions=self._conditions,
+                conditioning=self._conditions,
                 offload_model=self.options.offload_model,
                 observers=[*watching, TimerResume(timer)],
             )
@@ -88,7 +88,7 @@ class Session:
                 firsts,
                 self._encode(prompt),
                 seed=0,
-                conditions=self._conditions,
+                conditioning=self._conditions,
                 offload_model=self.options.offload_model,
             )
 

@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from wan.models.images import checked, covered, to_pixels
-from wan.pipeline import TEXT_ONLY, Conditions, Pipeline
+from wan.pipeline import TEXT_ONLY, Conditioning, Pipeline
 from wan.sampling.conditioning import FirstFrame
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.image_size import image_geometry
@@ -19,13 +19,13 @@ class WanTI2V(Pipeline):
 
     entry = "WanTI2V"
 
-    def condition(self, image: Image.Image | None, geometry: Geometry) -> Conditions:
+    def condition(self, image: Image.Image | None, geometry: Geometry) -> Conditioning:
         """The image's latents as latent frame 0; nothing without an image."""
         if image is None:
             return TEXT_ONLY
         pixels = to_pixels(covered(image, height=geometry.height, width=geometry.width))
         latents = self._encode_video(pixels[:, None])
-        return Conditions(latents=FirstFrame(latents[None], patch_size=geometry.patch_size))
+        return Conditioning(latent_input=FirstFrame(latents[None], patch_size=geometry.patch_size))
 
     def generate(
         self,

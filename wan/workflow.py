@@ -18,7 +18,7 @@ from wan.loading.progress import silence_loading_bars
 from wan.models.denoiser import batched, one_by_one
 from wan.models.devices import pick_device
 from wan.options import Options
-from wan.pipeline import Conditions, Pipeline, resolve_seed
+from wan.pipeline import Conditioning, Pipeline, resolve_seed
 from wan.runs import (
     IMAGE_NAME,
     LATENTS_NAME,
@@ -85,7 +85,7 @@ def open_pipeline(options: Options) -> Pipeline:
     )
 
 
-def open_conditions(options: Options, pipeline: Pipeline) -> Conditions:
+def open_conditions(options: Options, pipeline: Pipeline) -> Conditioning:
     """What the options' image conditions, encoded; text alone without one."""
     image = None if options.image is None else open_image(options.image)
     return pipeline.condition(image, options.geometry)
@@ -156,7 +156,7 @@ class _Run:
                     self.plan,
                     contexts,
                     seed=self.seed,
-                    conditions=conditions,
+                    conditioning=conditions,
                     offload_model=self.options.offload_model,
                     observers=observers,
                 )

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from tests.goldens import CPU, RUNS, materialise
 from wan.errors import CheckpointError, InvalidInput
-from wan.loading import conversion_plan, convert
-from wan.loading.conversion_plan import Conversion, plan_conversion
+from wan.loading import convert, convert_plan
+from wan.loading.convert_plan import Conversion, plan_conversion
+from wan.loading.convert_writer import TensorSpec, as_bytes, write_safetensors
 from wan.loading.doctor import diagnose
 from wan.loading.fingerprint import MANIFEST_NAME, read_manifest
 from wan.loading.layouts import open_checkpoint
 from wan.loading.models import components_of
-from wan.loading.safetensors_writer import TensorSpec, as_bytes, write_safetensors
 
 SMALL_SHARDS = 200_000
 CHECKPOINTS = [run for run in RUNS if run != "ti2v_5B_i2v_unipc"]  # its checkpoint is there twice
@@ -241,4 +241,4 @@ def test_the_writer_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
 
 
 def test_shards_have_the_size_that_the_documents_say() -> None:
-    assert conversion_plan.SHARD_BYTES == 5_000_000_000
+    assert convert_plan.SHARD_BYTES == 5_000_000_000

@@ -14,7 +14,7 @@ from tests.goldens import RUNS, materialise
 from wan.configs import WAN_CONFIGS
 from wan.errors import CheckpointError
 from wan.loading import doctor
-from wan.loading.anatomy import Anatomy, fitting_tasks, size_mismatch
+from wan.loading.described_model import DescribedModel, fitting_tasks, size_mismatch
 from wan.loading.doctor import Diagnosis, diagnose
 from wan.loading.fingerprint import Manifest, fingerprint, write_manifest
 from wan.loading.layouts import open_checkpoint
@@ -219,7 +219,9 @@ def test_swapped_experts_are_found_by_the_manifest_of_their_download(broken: Pat
 
 
 def test_published_sizes_tell_tasks_apart() -> None:
-    large = Anatomy(source=Path("c"), has_two_experts=False, in_channels=16, dim=5120, ffn_dim=13824, num_layers=40)
+    large = DescribedModel(
+        source=Path("c"), has_two_experts=False, in_channels=16, dim=5120, ffn_dim=13824, num_layers=40
+    )
     small = replace(large, dim=1536, ffn_dim=8960, num_layers=30)
     unusual = replace(large, dim=64)
     assert fitting_tasks(large) == ("t2v-14B", "t2i-14B")

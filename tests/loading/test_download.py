@@ -21,8 +21,8 @@ from wan.errors import InvalidInput, WanError
 from wan.loading import download
 from wan.loading.doctor import diagnose
 from wan.loading.download import check_disk, fetch, patterns_for, plan_download, repository_for
+from wan.loading.download_hubs import HuggingFace, ModelScope
 from wan.loading.fingerprint import read_manifest
-from wan.loading.hubs import HuggingFace, ModelScope
 
 T2V = WAN_CONFIGS["t2v-A14B"]
 SHARD = "high_noise_model/diffusion_pytorch_model-00001-of-00002.safetensors"

@@ -80,7 +80,7 @@ def run(store: ExpertStore, *observers: Observer) -> Tensor:
             },
             experts=ExpertPool(store, evaluate=one_by_one, on_forward=ForwardCounter()),
             solver=make_solver(made),
-            conditioning=TextOnly(),
+            latent_input=TextOnly(),
             completion=repeat,
             observers=observers,
         )

@@ -60,7 +60,7 @@ def run(
             contexts=contexts,
             experts=pool,
             solver=make_solver(plan),
-            conditioning=TextOnly(),
+            latent_input=TextOnly(),
             completion=completion_for(plan.frame_completion),
             observers=observers,
         )

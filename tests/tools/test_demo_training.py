@@ -60,9 +60,9 @@ def test_tokenizer_lowercases_splits_punctuation_and_marks_unknown_words() -> No
 
 
 def test_sigmas_stay_in_their_range_and_favour_noise() -> None:
-    for recipe in RECIPES.values():
-        sigmas = draw_sigmas(4096, recipe, generator=torch.Generator().manual_seed(0))
-        assert recipe.sigma_low <= float(sigmas.min()) and float(sigmas.max()) <= recipe.sigma_high
+    for key_map in RECIPES.values():
+        sigmas = draw_sigmas(4096, key_map, generator=torch.Generator().manual_seed(0))
+        assert key_map.sigma_low <= float(sigmas.min()) and float(sigmas.max()) <= key_map.sigma_high
     base = draw_sigmas(4096, RECIPES["base"], generator=torch.Generator().manual_seed(0))
     assert 0.3 < float((base > 0.95).float().mean()) < 0.4
 
@@ -111,14 +111,14 @@ TINY_VAE_SETTINGS = VaeSettings(
 
 
 def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
-    recipe, settings = VAE_RECIPES["vae"], TINY_VAE_SETTINGS
+    key_map, settings = VAE_RECIPES["vae"], TINY_VAE_SETTINGS
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train_vae(recipe, settings, work_dir=whole, log=Log(whole / "log.jsonl"))
+    train_vae(key_map, settings, work_dir=whole, log=Log(whole / "log.jsonl"))
     with pytest.raises(KeyboardInterrupt):
-        train_vae(recipe, settings, work_dir=killed, log=_KilledAtStep2(killed / "log.jsonl"))
+        train_vae(key_map, settings, work_dir=killed, log=_KilledAtStep2(killed / "log.jsonl"))
     state = load_state(killed / "vae.pt")
     assert state is not None and state["step"] == 1
-    train_vae(recipe, settings, work_dir=killed, log=Log(killed / "log.jsonl"))
+    train_vae(key_map, settings, work_dir=killed, log=Log(killed / "log.jsonl"))
     expected, state = load_state(whole / "vae.pt"), load_state(killed / "vae.pt")
     assert expected is not None and state is not None and expected["step"] == state["step"] == 4
     for name, value in expected["model"].items():

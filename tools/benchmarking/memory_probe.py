@@ -16,8 +16,8 @@ import torch
 from benchmarking.memory_watch import MemoryWatch
 from benchmarking.synthetic import TASK
 from wan.configs import WAN_CONFIGS
-from wan.loading.conversion_plan import plan_conversion
 from wan.loading.convert import convert
+from wan.loading.convert_plan import plan_conversion
 from wan.loading.layouts import open_checkpoint
 from wan.loading.models import load_expert
 from wan.models.devices import DTYPES

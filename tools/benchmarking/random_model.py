@@ -14,7 +14,7 @@ from wan.models.denoiser import one_by_one
 from wan.models.devices import explained_out_of_memory
 from wan.models.experts import DroppedExperts, ExpertPool, ExpertStore, Fill, KeptExperts, Prepare
 from wan.sampling.completion import completion_for
-from wan.sampling.conditioning import Conditioning, ImageChannels, TextOnly, image_channels
+from wan.sampling.conditioning import ImageChannels, LatentInput, TextOnly, image_channels
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
 from wan.sampling.loop import sample
@@ -50,7 +50,7 @@ class RandomModel:
         self.forward_counter = ForwardCounter()
         self._contexts = {branch: torch.randn(shape, generator=generator, device=device) for branch in Branch}
         self._noise = torch.randn(1, *geometry.latent_shape(), generator=generator, device=device)
-        self._conditioning = _conditioning(config, self._noise)
+        self._latent_input = _latent_input(config, self._noise)
         self._store = STORES[offload](random_experts(config, dtype=dtype, attention=attention), device=device)
 
     @explained_out_of_memory()
@@ -63,7 +63,7 @@ class RandomModel:
             contexts=self._contexts,
             experts=ExpertPool(self._store, evaluate=one_by_one, on_forward=self.forward_counter),
             solver=make_solver(plan),
-            conditioning=self._conditioning,
+            latent_input=self._latent_input,
             completion=completion_for(plan.frame_completion),
             observers=observers,
         )
@@ -116,7 +116,7 @@ def empty_denoiser(config: TaskConfig) -> WanTransformer3DModel:
     )
 
 
-def _conditioning(config: TaskConfig, noise: Tensor) -> Conditioning:
+def _latent_input(config: TaskConfig, noise: Tensor) -> LatentInput:
     """Image to video by channels gets random image latents; everything else starts from text alone."""
     if config.in_channels == config.latent_channels:
         return TextOnly()

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from wan.configs import PROJECT_DIR, WAN_CONFIGS
 from wan.errors import InvalidInput
+from wan.loading.convert_writer import TensorSpec, write_safetensors
 from wan.loading.doctor import format_bytes, free_bytes
 from wan.loading.official_layout import EXPERT_FOLDERS, TEXT_ENCODER, TOKENIZER, vae_stem
-from wan.loading.safetensors_writer import TensorSpec, write_safetensors
 from wan.sampling.plan import Expert
 
 TASK = "t2v-A14B"

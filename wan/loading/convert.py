@@ -8,7 +8,8 @@ import torch
 
 from wan.configs import TaskConfig
 from wan.errors import CheckpointError, InvalidInput
-from wan.loading.conversion_plan import Conversion, WeightFile
+from wan.loading.convert_plan import Conversion, WeightFile
+from wan.loading.convert_writer import TensorSpec, as_bytes, write_safetensors
 from wan.loading.diffusers_layout import TOKENIZER
 from wan.loading.doctor import format_bytes, free_bytes
 from wan.loading.fingerprint import Manifest, fingerprint, read_manifest, write_manifest
@@ -16,7 +17,6 @@ from wan.loading.headers import read_shapes
 from wan.loading.layouts import Checkpoint, recognise
 from wan.loading.models import weight_problems
 from wan.loading.problems import quoted
-from wan.loading.safetensors_writer import TensorSpec, as_bytes, write_safetensors
 from wan.loading.weights import open_weights
 from wan.runs.atomic import atomic_path, write_text_atomic
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wan.configs import TaskConfig
-from wan.loading.anatomy import Anatomy
+from wan.loading.described_model import DescribedModel
 from wan.loading.files import check_folder, denoiser_problems, experts_of, json_problems, read_json, tokenizer_problems
 from wan.loading.problems import Problem
 from wan.sampling.plan import Expert
@@ -42,13 +42,13 @@ class DiffusersLayout:
             yield from check_folder(path / name)
         yield from tokenizer_problems(path / TOKENIZER)
 
-    def anatomy(self, path: Path) -> Anatomy | None:
+    def described_model(self, path: Path) -> DescribedModel | None:
         source = path / EXPERT_FOLDERS[Expert.SINGLE] / "config.json"
         if not source.is_file():
             return None
         denoiser = read_json(source)
         heads, head_width = denoiser.get("num_attention_heads"), denoiser.get("attention_head_dim")
-        return Anatomy(
+        return DescribedModel(
             source=source,
             has_two_experts=_has_second_expert(path),
             in_channels=_in_channels(denoiser),

@@ -1,4 +1,4 @@
-"""The components of a diffusers-layout checkpoint as blueprints of diffusers' and transformers' models."""
+"""The components of a diffusers-layout checkpoint, each as a diffusers or transformers model without weights."""
 
 import functools
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
-from wan.loading.blueprint import Blueprint
+from wan.loading.component import Component
 from wan.loading.diffusers_layout import (
     EXPERT_FOLDERS,
     IMAGE_ENCODER,
@@ -16,8 +16,8 @@ from wan.loading.diffusers_layout import (
     denoiser_json,
 )
 from wan.loading.files import read_json, weight_files
-from wan.loading.keymaps import T5_TIED, Rule, recipe_by_rules, tie
 from wan.loading.layouts import Checkpoint
+from wan.loading.official_keys import T5_TIED, Rule, key_map_by_rules, tie
 from wan.loading.weights import Weights, open_weights
 from wan.sampling.plan import Expert
 
@@ -27,51 +27,51 @@ _IMAGE_ENCODER_RULES: tuple[Rule, ...] = ((r"^vision_model\.", ""),)
 _IMAGE_ENCODER_UNUSED = r"embeddings\.position_ids$|^visual_projection\."
 
 
-def denoiser(checkpoint: Checkpoint, expert: Expert) -> Blueprint[WanTransformer3DModel]:
+def denoiser(checkpoint: Checkpoint, expert: Expert) -> Component[WanTransformer3DModel]:
     """One expert."""
     folder, weights = _open(checkpoint, EXPERT_FOLDERS[expert])
     config = {key: value for key, value in denoiser_json(checkpoint.path, expert).items() if key != TEXT_LEN_KEY}
-    return Blueprint(
+    return Component(
         place=str(folder),
         make=functools.partial(WanTransformer3DModel.from_config, config),
         weights=weights,
-        recipe=recipe_by_rules(weights.shapes, (), unused=_DENOISER_UNUSED),
+        key_map=key_map_by_rules(weights.shapes, (), unused=_DENOISER_UNUSED),
         keep_float32=WanTransformer3DModel._keep_in_fp32_modules,
     )
 
 
-def vae(checkpoint: Checkpoint) -> Blueprint[AutoencoderKLWan]:
+def vae(checkpoint: Checkpoint) -> Component[AutoencoderKLWan]:
     """The VAE that its config.json describes."""
     folder, weights = _open(checkpoint, VAE)
-    return Blueprint(
+    return Component(
         place=str(folder),
         make=functools.partial(AutoencoderKLWan.from_config, read_json(folder / "config.json")),
         weights=weights,
-        recipe=recipe_by_rules(weights.shapes, ()),
+        key_map=key_map_by_rules(weights.shapes, ()),
     )
 
 
-def text_encoder(checkpoint: Checkpoint) -> Blueprint[UMT5EncoderModel]:
+def text_encoder(checkpoint: Checkpoint) -> Component[UMT5EncoderModel]:
     """umT5 with eager attention: in bfloat16 it is the one that equals the official encoder bit for bit."""
     folder, weights = _open(checkpoint, TEXT_ENCODER)
     config = UMT5Config.from_dict(read_json(folder / "config.json"))
-    return Blueprint(
+    return Component(
         place=str(folder),
         make=functools.partial(UMT5EncoderModel._from_config, config, attn_implementation="eager"),
         weights=weights,
-        recipe=tie(recipe_by_rules(weights.shapes, ()), T5_TIED),
+        key_map=tie(key_map_by_rules(weights.shapes, ()), T5_TIED),
     )
 
 
-def image_encoder(checkpoint: Checkpoint) -> Blueprint[CLIPVisionModel]:
+def image_encoder(checkpoint: Checkpoint) -> Component[CLIPVisionModel]:
     """The CLIP vision model."""
     folder, weights = _open(checkpoint, IMAGE_ENCODER)
     config = CLIPVisionConfig.from_dict(read_json(folder / "config.json"))
-    return Blueprint(
+    return Component(
         place=str(folder),
         make=functools.partial(CLIPVisionModel._from_config, config),
         weights=weights,
-        recipe=recipe_by_rules(weights.shapes, _IMAGE_ENCODER_RULES, unused=_IMAGE_ENCODER_UNUSED),
+        key_map=key_map_by_rules(weights.shapes, _IMAGE_ENCODER_RULES, unused=_IMAGE_ENCODER_UNUSED),
     )
 
 

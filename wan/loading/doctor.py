@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.errors import CheckpointError
-from wan.loading.anatomy import fitting_tasks, size_mismatch
+from wan.loading.described_model import fitting_tasks, size_mismatch
 from wan.loading.files import INDEX_PATTERN, read_json
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
 from wan.loading.layouts import Checkpoint, Layout, checkpoint_problems, recognise
@@ -88,10 +88,10 @@ def format_bytes(count: float) -> str:
 
 def _fitting(layout: Layout, ckpt_dir: Path) -> tuple[str, ...]:
     try:
-        anatomy = layout.anatomy(ckpt_dir)
+        described = layout.described_model(ckpt_dir)
     except CheckpointError:  # checkpoint_problems reports it
         return ()
-    return fitting_tasks(anatomy) if anatomy else ()
+    return fitting_tasks(described) if described else ()
 
 
 def _untold(layout: Layout | None, ckpt_dir: Path, tasks: tuple[str, ...]) -> Iterator[Problem]:
@@ -105,8 +105,8 @@ def _untold(layout: Layout | None, ckpt_dir: Path, tasks: tuple[str, ...]) -> It
 
 def _deep_problems(layout: Layout, ckpt_dir: Path, config: TaskConfig) -> Iterator[Problem]:
     """Names and shapes of every tensor against the models, and whether the model is the task's own."""
-    anatomy = layout.anatomy(ckpt_dir)
-    if anatomy and (unsuited := size_mismatch(anatomy, config)):
+    described = layout.described_model(ckpt_dir)
+    if described and (unsuited := size_mismatch(described, config)):
         yield unsuited
     yield from weight_problems(Checkpoint(path=ckpt_dir, config=config, layout=layout))
 

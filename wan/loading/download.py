@@ -9,10 +9,10 @@ from wan.configs import TaskConfig
 from wan.errors import CheckpointError, InvalidInput
 from wan.loading import diffusers_layout, official_layout
 from wan.loading.doctor import format_bytes, free_bytes
+from wan.loading.download_hubs import Hub, RemoteFile, Snapshot
 from wan.loading.files import experts_of
 from wan.loading.fingerprint import Manifest, fingerprint, write_manifest
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, check_whole
-from wan.loading.hubs import Hub, RemoteFile, Snapshot
 from wan.loading.problems import DOWNLOAD, quoted
 
 LAYOUT_NAMES = ("official", "diffusers")

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from wan.configs import PROJECT_DIR, WAN_CONFIGS, TaskConfig
 from wan.errors import CheckpointError
-from wan.loading.anatomy import Anatomy, mismatch
+from wan.loading.described_model import DescribedModel, mismatch
 from wan.loading.diffusers_layout import DiffusersLayout
 from wan.loading.expert_identity import identity_problems
 from wan.loading.files import experts_of
@@ -31,7 +31,7 @@ class Layout(Protocol):
     def recognises(self, path: Path) -> bool:
         """Whether the directory is arranged this way, whole or not."""
 
-    def anatomy(self, path: Path) -> Anatomy | None:
+    def described_model(self, path: Path) -> DescribedModel | None:
         """What its denoisers are; None when no config.json says it, CheckpointError when it cannot be read."""
 
     def problems(self, path: Path, config: TaskConfig) -> Iterator[Problem]:
@@ -116,11 +116,11 @@ def checkpoint_problems(config: TaskConfig, path: Path) -> Iterator[Problem]:
         yield _unrecognised(path, config)
         return
     try:
-        anatomy = layout.anatomy(path)
+        described = layout.described_model(path)
     except CheckpointError as error:
         yield Problem(str(error))
         return
-    wrong_task = anatomy and mismatch(anatomy, config, path)
+    wrong_task = described and mismatch(described, config, path)
     if wrong_task:
         yield wrong_task
         if wrong_task.task is None:
@@ -130,9 +130,9 @@ def checkpoint_problems(config: TaskConfig, path: Path) -> Iterator[Problem]:
     if config.has_two_experts:
         high, low = (layout.expert_folder(path, expert) for expert in experts_of(config))
         yield from identity_problems(path, high, low)
-    if config.has_image_encoder and anatomy and layout.text_len(path, config) != TEXT_LEN_WITH_IMAGE:
+    if config.has_image_encoder and described and layout.text_len(path, config) != TEXT_LEN_WITH_IMAGE:
         yield Problem(
-            f"{anatomy.source} has the text length {layout.text_len(path, config)}; --task {config.name} needs "
+            f"{described.source} has the text length {layout.text_len(path, config)}; --task {config.name} needs "
             f"{TEXT_LEN_WITH_IMAGE}, by which diffusers tells image from text positions"
         )
 

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, CLIPVisionModel, PreTrainedTokenizerBase
 
 from wan.errors import CheckpointError
 from wan.loading import diffusers_models, official_models
-from wan.loading.blueprint import Blueprint
+from wan.loading.component import Component
 from wan.loading.diffusers_layout import EXPERT_FOLDERS, IMAGE_ENCODER, TEXT_ENCODER, VAE
 from wan.loading.files import experts_of
 from wan.loading.layouts import Checkpoint
@@ -24,18 +24,18 @@ from wan.sampling.plan import Expert
 
 
 class Components(Protocol):
-    """A layout's blueprints."""
+    """How a layout opens each component."""
 
-    def denoiser(self, checkpoint: Checkpoint, expert: Expert) -> Blueprint[WanTransformer3DModel]:
+    def denoiser(self, checkpoint: Checkpoint, expert: Expert) -> Component[WanTransformer3DModel]:
         """One expert."""
 
-    def vae(self, checkpoint: Checkpoint) -> Blueprint[AutoencoderKLWan]:
+    def vae(self, checkpoint: Checkpoint) -> Component[AutoencoderKLWan]:
         """Pixels to latents and back."""
 
-    def text_encoder(self, checkpoint: Checkpoint) -> Blueprint[UMT5EncoderModel]:
+    def text_encoder(self, checkpoint: Checkpoint) -> Component[UMT5EncoderModel]:
         """umT5."""
 
-    def image_encoder(self, checkpoint: Checkpoint) -> Blueprint[CLIPVisionModel]:
+    def image_encoder(self, checkpoint: Checkpoint) -> Component[CLIPVisionModel]:
         """CLIP, where the task has it."""
 
 
@@ -44,7 +44,7 @@ _WIDTHS = {
     "text_dim": (TEXT_ENCODER, "d_model"),
     "image_dim": (IMAGE_ENCODER, "hidden_size"),
 }
-OpenComponent = Callable[[], Blueprint[Any]]
+OpenComponent = Callable[[], Component[Any]]
 
 _COMPONENTS: Mapping[str, Components] = {"official": official_models, "diffusers": diffusers_models}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wan.configs import TaskConfig
-from wan.loading.anatomy import Anatomy
+from wan.loading.described_model import DescribedModel
 from wan.loading.files import check_files, denoiser_problems, experts_of, read_json, tokenizer_problems, weight_files
 from wan.loading.problems import Problem
 from wan.sampling.plan import Expert
@@ -47,13 +47,13 @@ class OfficialLayout:
             yield from check_files([single_file(path, stem)])
         yield from tokenizer_problems(path / TOKENIZER)
 
-    def anatomy(self, path: Path) -> Anatomy | None:
+    def described_model(self, path: Path) -> DescribedModel | None:
         sources = [path / folder / "config.json" for folder in EXPERT_FOLDERS.values()]
         found = [source for source in sources if source.is_file()]
         if not found:
             return None
         official = read_json(found[0])
-        return Anatomy(
+        return DescribedModel(
             source=found[0],
             has_two_experts=any(source.parent.is_dir() for source in sources if source.parent != path),
             in_channels=_in_channels(official),

@@ -1,4 +1,4 @@
-"""The components of an official-layout checkpoint as blueprints of diffusers' and transformers' models."""
+"""The components of an official-layout checkpoint, each as a diffusers or transformers model without weights."""
 
 import functools
 from collections.abc import Iterator
@@ -9,19 +9,26 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
 from wan.errors import CheckpointError
-from wan.loading.blueprint import Blueprint
-from wan.loading.keymaps import (
+from wan.loading.component import Component
+from wan.loading.layouts import Checkpoint
+from wan.loading.official_configs import (
+    denoiser_config,
+    image_encoder_config,
+    is_residual_vae,
+    text_encoder_config,
+    vae_config,
+)
+from wan.loading.official_keys import (
     CLIP_RULES,
     CLIP_UNUSED,
     T5_RULES,
     T5_TIED,
     VAE_21_RULES,
     VAE_22_RULES,
-    denoiser_recipe,
-    recipe_by_rules,
+    denoiser_key_map,
+    key_map_by_rules,
     tie,
 )
-from wan.loading.layouts import Checkpoint
 from wan.loading.official_layout import (
     EXPERT_FOLDERS,
     IMAGE_ENCODER,
@@ -31,69 +38,62 @@ from wan.loading.official_layout import (
     single_file,
     vae_stem,
 )
-from wan.loading.translate import (
-    denoiser_config,
-    image_encoder_config,
-    is_residual_vae,
-    text_encoder_config,
-    vae_config,
-)
 from wan.loading.weights import Weights, open_weights
 from wan.sampling.plan import Expert
 
 
-def denoiser(checkpoint: Checkpoint, expert: Expert) -> Blueprint[WanTransformer3DModel]:
+def denoiser(checkpoint: Checkpoint, expert: Expert) -> Component[WanTransformer3DModel]:
     """One expert."""
     weights = open_weights(denoiser_files(checkpoint.path, expert))
     folder = checkpoint.path / EXPERT_FOLDERS[expert]
     with _named(folder):
         config = denoiser_config(denoiser_json(checkpoint.path, expert), weights.shapes)
-    return Blueprint(
+    return Component(
         place=str(folder),
         make=functools.partial(WanTransformer3DModel, **config),
         weights=weights,
-        recipe=denoiser_recipe(weights.shapes),
+        key_map=denoiser_key_map(weights.shapes),
         keep_float32=WanTransformer3DModel._keep_in_fp32_modules,
     )
 
 
-def vae(checkpoint: Checkpoint) -> Blueprint[AutoencoderKLWan]:
+def vae(checkpoint: Checkpoint) -> Component[AutoencoderKLWan]:
     """VAE 2.1 or 2.2, whichever the file holds."""
     path, weights = _open_single(checkpoint, vae_stem(checkpoint.config))
     rules = VAE_22_RULES if is_residual_vae(weights.shapes) else VAE_21_RULES
     with _named(path):
         config = vae_config(weights.shapes)
-    return Blueprint(
+    return Component(
         place=str(path),
         make=functools.partial(AutoencoderKLWan, **config),
         weights=weights,
-        recipe=recipe_by_rules(weights.shapes, rules),
+        key_map=key_map_by_rules(weights.shapes, rules),
     )
 
 
-def text_encoder(checkpoint: Checkpoint) -> Blueprint[UMT5EncoderModel]:
+def text_encoder(checkpoint: Checkpoint) -> Component[UMT5EncoderModel]:
     """umT5 with eager attention: in bfloat16 it is the one that equals the official encoder bit for bit."""
     path, weights = _open_single(checkpoint, TEXT_ENCODER)
     with _named(path):
         config = UMT5Config(**text_encoder_config(weights.shapes))
-    return Blueprint(
+    return Component(
         place=str(path),
         make=functools.partial(UMT5EncoderModel._from_config, config, attn_implementation="eager"),
         weights=weights,
-        recipe=tie(recipe_by_rules(weights.shapes, T5_RULES), T5_TIED),
+        key_map=tie(key_map_by_rules(weights.shapes, T5_RULES), T5_TIED),
     )
 
 
-def image_encoder(checkpoint: Checkpoint) -> Blueprint[CLIPVisionModel]:
+def image_encoder(checkpoint: Checkpoint) -> Component[CLIPVisionModel]:
     """The visual tower of the CLIP file."""
     path, weights = _open_single(checkpoint, IMAGE_ENCODER)
     with _named(path):
         config = CLIPVisionConfig(**image_encoder_config(weights.shapes))
-    return Blueprint(
+    return Component(
         place=str(path),
         make=functools.partial(CLIPVisionModel._from_config, config),
         weights=weights,
-        recipe=recipe_by_rules(weights.shapes, CLIP_RULES, unused=CLIP_UNUSED),
+        key_map=key_map_by_rules(weights.shapes, CLIP_RULES, unused=CLIP_UNUSED),
     )
 
 

@@ -27,7 +27,7 @@ class Network(Protocol):
         """One forward: the velocity (B, C, F, h, w) for text embeddings (B, T, D)."""
 
 
-Condition = Callable[[WanTransformer3DModel], Network]
+BindNetwork = Callable[[WanTransformer3DModel], Network]
 Evaluate = Callable[[Network, Tensor, Tensor, Contexts], dict[Branch, Tensor]]
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from diffusers import WanTransformer3DModel
 
-from wan.models.denoiser import Condition, Evaluate, OnForward, TextConditioned, WanDenoiser
+from wan.models.denoiser import BindNetwork, Evaluate, OnForward, TextConditioned, WanDenoiser
 from wan.models.positions import spaced_frames
 from wan.sampling.plan import Expert, Stage
 
@@ -128,7 +128,7 @@ def expert_store(mode: str, prepare: Prepare, *, device: torch.device, order: Se
 
 
 class ExpertPool:
-    """Hands out the denoiser of a stage; ``condition`` binds what a model is conditioned on besides the text."""
+    """Hands out the denoiser of a stage; ``bind`` wraps a loaded transformer with its image features, if it has any."""
 
     def __init__(
         self,
@@ -136,19 +136,19 @@ class ExpertPool:
         *,
         evaluate: Evaluate,
         on_forward: OnForward,
-        condition: Condition = TextConditioned,
+        bind: BindNetwork = TextConditioned,
     ) -> None:
         self._store = store
         self._evaluate = evaluate
         self._on_forward = on_forward
-        self._condition = condition
+        self._bind = bind
 
     @contextmanager
     def resident(self, stage: Stage) -> Iterator[WanDenoiser]:
         """The stage's expert on the device for the length of the block; the denoiser is of no use after it."""
         model = self._store.take(stage.expert)
         denoiser = WanDenoiser(
-            self._condition(model), expert=stage.expert, evaluate=self._evaluate, on_forward=self._on_forward
+            self._bind(model), expert=stage.expert, evaluate=self._evaluate, on_forward=self._on_forward
         )
         try:
             with spaced_frames(model, stage.position_stride):

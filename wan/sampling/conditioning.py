@@ -1,4 +1,4 @@
-"""Conditioning beyond text: what joins the denoiser's input, and what is pinned in the latents after every step."""
+"""LatentInput beyond text: what joins the denoiser's input, and what is pinned in the latents after every step."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from wan.sampling.completion import FRAME_AXIS, select_frames
 
 
-class Conditioning(Protocol):
+class LatentInput(Protocol):
     """How a task feeds its denoiser. ``frames`` are the indices of the latent frames present among all of the run's."""
 
     def model_input(self, latents: Tensor, timestep: int, frames: list[int]) -> tuple[Tensor, Tensor]:

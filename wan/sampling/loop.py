@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from wan.sampling.completion import Completion, complete_frames, select_frames
-from wan.sampling.conditioning import Conditioning
+from wan.sampling.conditioning import LatentInput
 from wan.sampling.geometry import kept_frames
 from wan.sampling.observers import Observer, StepEvent
 from wan.sampling.plan import Plan, Stage
@@ -21,13 +21,13 @@ def sample(
     contexts: Contexts,
     experts: Experts,
     solver: Solver,
-    conditioning: Conditioning,
+    latent_input: LatentInput,
     completion: Completion,
     observers: Sequence[Observer] = (),
 ) -> Tensor:
     """Denoise ``noise`` (B, C, L, h, w), drawn for ALL latent frames, into latents of the same shape."""
     first = kept_frames(plan.geometry.latent_frames, plan.stages[0].latent_frames)
-    latents = conditioning.pin(select_frames(noise, first), first)
+    latents = latent_input.pin(select_frames(noise, first), first)
     state = SamplerState(latents=latents, noise=noise, solver=solver)
     for stage in plan.stages:
         for observer in observers:
@@ -38,7 +38,7 @@ def sample(
         with experts.resident(stage) as denoiser:
             for observer in observers:
                 observer.on_stage_ready(stage)
-            _run_stage(stage, state, frames, contexts, denoiser, conditioning, observers)
+            _run_stage(stage, state, frames, contexts, denoiser, latent_input, observers)
     return state.latents
 
 
@@ -48,15 +48,15 @@ def _run_stage(
     frames: list[int],
     contexts: Contexts,
     denoiser: Denoiser,
-    conditioning: Conditioning,
+    latent_input: LatentInput,
     observers: Sequence[Observer],
 ) -> None:
     for step in stage.steps:
         latents = state.latents
-        hidden_states, timestep = conditioning.model_input(latents, step.timestep, frames)
+        hidden_states, timestep = latent_input.model_input(latents, step.timestep, frames)
         velocities = denoiser.predict(hidden_states, timestep, {b: contexts[b] for b in step.branches})
         velocity, state.delta = step.guidance.combine(velocities, state.delta)
-        state.latents = conditioning.pin(state.solver.step(latents, velocity, step), frames)
+        state.latents = latent_input.pin(state.solver.step(latents, velocity, step), frames)
         event = StepEvent(
             step=step,
             latents_in=latents,

@@ -43,8 +43,8 @@ def test_bfloat16_keeps_what_diffusers_keeps_in_float32(folder: Path, tmp_path: 
 
 def test_float32_means_all_of_it(folder: Path) -> None:
     checkpoint = opened(folder)
-    for blueprint in (official_models.text_encoder(checkpoint), official_models.vae(checkpoint)):
-        model = blueprint.build(dtype=torch.float32, device=CPU)
+    for component in (official_models.text_encoder(checkpoint), official_models.vae(checkpoint)):
+        model = component.build(dtype=torch.float32, device=CPU)
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
         assert not model.training and not any(parameter.requires_grad for parameter in model.parameters())
 

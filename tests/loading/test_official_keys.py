@@ -11,11 +11,11 @@ from torch import nn
 from tests.goldens import CPU, RUNS, materialise, tensors
 from wan.errors import CheckpointError
 from wan.loading import official_models
-from wan.loading.blueprint import Blueprint
+from wan.loading.component import Component
 from wan.loading.files import experts_of
-from wan.loading.keymaps import Source, recipe_by_rules, tie
 from wan.loading.layouts import Checkpoint, open_checkpoint
 from wan.loading.models import check_weights
+from wan.loading.official_keys import Source, key_map_by_rules, tie
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Che
     return opened
 
 
-def blueprints(checkpoint: Checkpoint) -> list[Blueprint[nn.Module]]:
+def components_in(checkpoint: Checkpoint) -> list[Component[nn.Module]]:
     components = [official_models.vae(checkpoint), official_models.text_encoder(checkpoint)]
     if checkpoint.config.has_image_encoder:
         components.append(official_models.image_encoder(checkpoint))
@@ -43,12 +43,12 @@ def test_every_parameter_has_a_tensor_and_every_tensor_a_parameter(
 ) -> None:
     checkpoint = checkpoints(run)
     check_weights(checkpoint)
-    for blueprint in blueprints(checkpoint):
-        used = {source.name for source in blueprint.recipe.values()}
-        unused = blueprint.weights.shapes.keys() - used
-        assert unused <= {"visual.head"}, blueprint.place
-        model = blueprint.build(dtype=torch.float32, device=CPU)
-        assert blueprint.recipe.keys() == model.state_dict().keys()
+    for component in components_in(checkpoint):
+        used = {source.name for source in component.key_map.values()}
+        unused = component.weights.shapes.keys() - used
+        assert unused <= {"visual.head"}, component.place
+        model = component.build(dtype=torch.float32, device=CPU)
+        assert component.key_map.keys() == model.state_dict().keys()
         assert not any(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
 
 
@@ -61,8 +61,8 @@ def test_joint_projections_are_split_in_order(checkpoints: Callable[[str], Check
 
 
 def test_unused_names_are_left_out_and_unknown_ones_kept() -> None:
-    recipe = recipe_by_rules(["a.x", "text.y", "b"], [(r"^a\.", "c.")], unused=r"^text\.")
-    assert recipe == {"c.x": Source("a.x"), "b": Source("b")}
+    key_map = key_map_by_rules(["a.x", "text.y", "b"], [(r"^a\.", "c.")], unused=r"^text\.")
+    assert key_map == {"c.x": Source("a.x"), "b": Source("b")}
 
 
 def test_a_tied_name_takes_its_twin_unless_it_is_stored() -> None:
@@ -74,23 +74,23 @@ def test_a_tied_name_takes_its_twin_unless_it_is_stored() -> None:
 
 
 @pytest.fixture
-def denoiser(checkpoints: Callable[[str], Checkpoint]) -> Blueprint[nn.Module]:
+def denoiser(checkpoints: Callable[[str], Checkpoint]) -> Component[nn.Module]:
     checkpoint = checkpoints("wan21_t2v_unipc")
     return official_models.denoiser(checkpoint, experts_of(checkpoint.config)[0])
 
 
-def test_a_missing_tensor_is_named(denoiser: Blueprint[nn.Module]) -> None:
-    recipe = {name: source for name, source in denoiser.recipe.items() if name != "proj_out.bias"}
+def test_a_missing_tensor_is_named(denoiser: Component[nn.Module]) -> None:
+    key_map = {name: source for name, source in denoiser.key_map.items() if name != "proj_out.bias"}
     with pytest.raises(CheckpointError, match=r"missing proj_out\.bias; unknown nothing"):
-        replace(denoiser, recipe=recipe).check()
+        replace(denoiser, key_map=key_map).check()
 
 
-def test_an_unknown_tensor_is_named(denoiser: Blueprint[nn.Module]) -> None:
+def test_an_unknown_tensor_is_named(denoiser: Component[nn.Module]) -> None:
     with pytest.raises(CheckpointError, match=r"missing nothing; unknown lora\.up"):
-        replace(denoiser, recipe={**denoiser.recipe, "lora": Source("lora.up")}).check()
+        replace(denoiser, key_map={**denoiser.key_map, "lora": Source("lora.up")}).check()
 
 
-def test_a_tensor_of_another_shape_is_named(denoiser: Blueprint[nn.Module]) -> None:
-    recipe = {**denoiser.recipe, "proj_out.bias": Source("head.head.weight")}
+def test_a_tensor_of_another_shape_is_named(denoiser: Component[nn.Module]) -> None:
+    key_map = {**denoiser.key_map, "proj_out.bias": Source("head.head.weight")}
     with pytest.raises(CheckpointError, match=r"head\.head\.weight has the shape \(64, 64\) .* needs \(64,\)"):
-        replace(denoiser, recipe=recipe).check()
+        replace(denoiser, key_map=key_map).check()

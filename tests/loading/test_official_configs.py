@@ -6,7 +6,7 @@ import pytest
 
 from tests.goldens import tensors
 from wan.errors import CheckpointError
-from wan.loading.translate import Shapes, denoiser_config, image_encoder_config, text_encoder_config, vae_config
+from wan.loading.official_configs import Shapes, denoiser_config, image_encoder_config, text_encoder_config, vae_config
 
 A14B = {
     "_class_name": "WanModel",

@@ -23,7 +23,7 @@ class Source:
 Rule = tuple[str, str | tuple[str, ...]]
 """(pattern, replacement) as in ``re.sub``; several replacements split the tensor among them, in that order."""
 
-Recipe = Mapping[str, Source]
+KeyMap = Mapping[str, Source]
 """Parameter name of the model to where it is."""
 
 _LAYER = r"encoder.block.\1.layer"
@@ -100,22 +100,22 @@ CLIP_RULES: Sequence[Rule] = (
 CLIP_UNUSED = r"^textual\.|^log_scale$|^visual\.head$"
 
 
-def recipe_by_rules(names: Iterable[str], rules: Sequence[Rule], *, unused: str | None = None) -> dict[str, Source]:
+def key_map_by_rules(names: Iterable[str], rules: Sequence[Rule], *, unused: str | None = None) -> dict[str, Source]:
     """Apply the rules to every checkpoint name that does not match ``unused``; what no rule knows keeps its name."""
-    recipe: dict[str, Source] = {}
+    key_map: dict[str, Source] = {}
     for name in names:
         if unused is None or not re.search(unused, name):
             targets = _rename(name, rules)
-            recipe |= {target: Source(name, part, len(targets)) for part, target in enumerate(targets)}
-    return recipe
+            key_map |= {target: Source(name, part, len(targets)) for part, target in enumerate(targets)}
+    return key_map
 
 
-def tie(recipe: Recipe, ties: Mapping[str, str]) -> dict[str, Source]:
+def tie(key_map: KeyMap, ties: Mapping[str, str]) -> dict[str, Source]:
     """Give each tied parameter the source of its twin, unless the checkpoint stores both."""
-    return {**{target: recipe[twin] for target, twin in ties.items() if twin in recipe}, **recipe}
+    return {**{target: key_map[twin] for target, twin in ties.items() if twin in key_map}, **key_map}
 
 
-def denoiser_recipe(names: Iterable[str]) -> dict[str, Source]:
+def denoiser_key_map(names: Iterable[str]) -> dict[str, Source]:
     """By diffusers' own conversion, which only renames; it gets names in place of tensors (and empties the dict)."""
     renamed: dict[str, str] = convert_wan_transformer_to_diffusers({name: name for name in names})
     return {target: Source(name) for target, name in renamed.items()}

@@ -9,16 +9,16 @@ from typing import Any
 
 from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.errors import CheckpointError, InvalidInput
-from wan.loading.anatomy import fitting_tasks
-from wan.loading.blueprint import Blueprint
+from wan.loading.component import Component
+from wan.loading.convert_writer import TensorSpec
+from wan.loading.described_model import fitting_tasks
+from wan.loading.diffusers_files import component_config, small_files
 from wan.loading.diffusers_layout import EXPERT_FOLDERS, IMAGE_ENCODER, TEXT_ENCODER
 from wan.loading.fingerprint import fingerprint
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
-from wan.loading.keymaps import Source
 from wan.loading.layouts import Checkpoint, open_checkpoint, recognise
 from wan.loading.models import OpenComponent, components_of
-from wan.loading.pipeline_files import component_config, small_files
-from wan.loading.safetensors_writer import TensorSpec
+from wan.loading.official_keys import Source
 
 SHARD_BYTES = 5 * 10**9
 
@@ -69,9 +69,9 @@ def plan_conversion(source: Path, config: TaskConfig | None = None, *, shard_byt
     weights: list[WeightFile] = []
     texts: dict[str, str] = {}
     for name, open_component in components_of(checkpoint).items():
-        blueprint = open_component()
-        model = models[name] = blueprint.check()
-        specs, sources = _tensors(blueprint, model, _PREFIXES.get(name, ""))
+        component = open_component()
+        model = models[name] = component.check()
+        specs, sources = _tensors(component, model, _PREFIXES.get(name, ""))
         files = tuple(_shards(name, open_component, specs, sources, shard_bytes))
         weights += files
         if len(files) > 1:
@@ -88,8 +88,8 @@ def plan_conversion(source: Path, config: TaskConfig | None = None, *, shard_byt
 def _only_config(source: Path) -> TaskConfig:
     """The first task that the model serves: all of them convert alike."""
     layout = recognise(source) if source.is_dir() else None
-    anatomy = layout.anatomy(source) if layout else None
-    tasks = fitting_tasks(anatomy) if anatomy else ()
+    described = layout.described_model(source) if layout else None
+    tasks = fitting_tasks(described) if described else ()
     if not tasks:
         raise CheckpointError(
             f"{source} holds no denoiser that a task here runs; see `python tools/doctor.py --ckpt_dir {source}`"
@@ -97,14 +97,14 @@ def _only_config(source: Path) -> TaskConfig:
     return WAN_CONFIGS[tasks[0]]
 
 
-def _tensors(blueprint: Blueprint[Any], model: Any, prefix: str) -> tuple[list[TensorSpec], dict[str, Source]]:
+def _tensors(component: Component[Any], model: Any, prefix: str) -> tuple[list[TensorSpec], dict[str, Source]]:
     """Every parameter once (of tied names the first), in the model's order."""
     first_names: dict[Source, str] = {}
     for name in model.state_dict():
-        first_names.setdefault(blueprint.recipe[name], name)
+        first_names.setdefault(component.key_map[name], name)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     specs = [
-        TensorSpec(name=prefix + name, shape=shapes[name], dtype=blueprint.weights.read(source.name).dtype)
+        TensorSpec(name=prefix + name, shape=shapes[name], dtype=component.weights.read(source.name).dtype)
         for source, name in first_names.items()
     ]
     return specs, {prefix + name: source for source, name in first_names.items()}

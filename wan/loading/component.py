@@ -10,7 +10,7 @@ from accelerate import init_empty_weights
 from torch import Tensor, nn
 
 from wan.errors import CheckpointError
-from wan.loading.keymaps import Recipe, Source
+from wan.loading.official_keys import KeyMap, Source
 from wan.loading.weights import Weights
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -19,7 +19,7 @@ _SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Blueprint(Generic[Model]):
+class Component(Generic[Model]):
     """One component: how to make its empty model, and where every parameter is.
 
     Layers whose dotted name holds a word of ``keep_float32`` stay in float32 whatever the dtype.
@@ -28,7 +28,7 @@ class Blueprint(Generic[Model]):
     place: str
     make: Callable[[], Model]
     weights: Weights
-    recipe: Recipe
+    key_map: KeyMap
     keep_float32: Collection[str] = ()
 
     def check(self) -> Model:
@@ -65,19 +65,19 @@ class Blueprint(Generic[Model]):
 
     def _check(self, model: Model) -> None:
         wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        missing = sorted(wanted.keys() - self.recipe.keys())
-        surplus = sorted(self.recipe[name].name for name in self.recipe.keys() - wanted.keys())
+        missing = sorted(wanted.keys() - self.key_map.keys())
+        surplus = sorted(self.key_map[name].name for name in self.key_map.keys() - wanted.keys())
         if missing or surplus:
             raise CheckpointError(
                 f"{self.place} does not hold the model that its config.json and task describe: "
                 f"missing {_some(missing)}; unknown {_some(surplus)}; check --task, or download it again"
             )
-        stored = {name: self._stored_shape(source) for name, source in self.recipe.items()}
+        stored = {name: self._stored_shape(source) for name, source in self.key_map.items()}
         wrong = [name for name, shape in wanted.items() if _significant(stored[name]) != _significant(shape)]
         if wrong:
             name = wrong[0]
             raise CheckpointError(
-                f"{self.place}: {self.recipe[name].name} has the shape {stored[name]} where the model needs "
+                f"{self.place}: {self.key_map[name].name} has the shape {stored[name]} where the model needs "
                 f"{wanted[name]} (and {len(wrong) - 1} more); its config.json belongs to another model"
             )
 
@@ -89,7 +89,7 @@ class Blueprint(Generic[Model]):
         shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
         made: dict[Source, nn.Parameter] = {}
         parameters: dict[str, nn.Parameter] = {}
-        for name, source in self.recipe.items():
+        for name, source in self.key_map.items():
             if source not in made:
                 target = torch.float32 if self._stays_float32(name) else dtype
                 tensor = self.read(source, shapes[name])
