@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from instruments.flags import add_output_flags, run_tool, tool_parser
 from wan.analysis.continuity import SPACES, cosine_similarity, format_phases, measure_pairs, normalized_l2
 from wan.analysis.continuity_plots import plot_demo
 from wan.analysis.gaussian_video import GaussianVideo
 from wan.analysis.plots import require_plotting
 from wan.errors import InvalidInput
+from wan.instruments.flags import add_output_flags, run_tool, tool_parser
 from wan.options import Parser
 from wan.runs import atomic_path
 from wan.runs.results import claim_directory

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from instruments.continuity import Job, analyse_folder, analyse_job, compare_with, sweep
-from instruments.flags import add_common_flags, add_request_flags, make_options, parse_flags, run_tool, tool_parser
 from wan.analysis.continuity import SPACES
 from wan.analysis.plots import require_plotting
 from wan.errors import InvalidInput
+from wan.instruments.continuity import Job, analyse_folder, analyse_job, compare_with, sweep
+from wan.instruments.flags import add_common_flags, add_request_flags, make_options, parse_flags, run_tool, tool_parser
 from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
 from wan.options import Parser
 from wan.runs.debug_latents import find_debug_latents

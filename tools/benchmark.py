@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from benchmarking.checkpoint_bench import time_checkpoint
-from benchmarking.random_bench import time_step_kinds, time_whole_runs
-from benchmarking.random_model import STORES, RandomModel
-from benchmarking.tables import format_result
-from benchmarking.variants import Case
 from wan.configs import WAN_CONFIGS, TaskConfig, parse_size
 from wan.errors import InvalidInput, WanError
+from wan.instruments.bench.checkpoint_bench import time_checkpoint
+from wan.instruments.bench.random_bench import time_step_kinds, time_whole_runs
+from wan.instruments.bench.random_model import STORES, RandomModel
+from wan.instruments.bench.tables import format_result
+from wan.instruments.bench.variants import Case
 from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
 from wan.machine import ATTENTIONS
 from wan.models.devices import DTYPES, pick_device

@@ -16,9 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from instruments.comparing import Comparer
-from instruments.earlier_runs import compare_earlier_runs
-from instruments.flags import (
+from wan.analysis.comparison import CaseResult, finite, summarise, verdicts
+from wan.analysis.comparison_plots import plot_cases, plot_divergence
+from wan.analysis.comparison_report import format_controls, format_method
+from wan.analysis.plots import require_plotting
+from wan.instruments.comparing import Comparer
+from wan.instruments.earlier_runs import compare_earlier_runs
+from wan.instruments.flags import (
     add_common_flags,
     add_request_flags,
     cases_from,
@@ -27,11 +31,7 @@ from instruments.flags import (
     run_tool,
     tool_parser,
 )
-from instruments.methods import MODES, Side, complete_flags, controls_for, mode_help, sides_for
-from wan.analysis.comparison import CaseResult, finite, summarise, verdicts
-from wan.analysis.comparison_plots import plot_cases, plot_divergence
-from wan.analysis.comparison_report import format_controls, format_method
-from wan.analysis.plots import require_plotting
+from wan.instruments.methods import MODES, Side, complete_flags, controls_for, mode_help, sides_for
 from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
 from wan.options import Parser
 from wan.runs import write_json_atomic, write_text_atomic

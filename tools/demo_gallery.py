@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
+from claims.demo_session import open_demo_session
 from demo_model.words import MOTIONS, held_out_by_motion
-from instruments.demo_session import open_demo_session
-from instruments.flags import add_output_flags, run_tool, tool_parser
 from wan.configs import WAN_CONFIGS, parse_size
+from wan.instruments.flags import add_output_flags, run_tool, tool_parser
 from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
 from wan.options import Parser
 from wan.runs import atomic_path

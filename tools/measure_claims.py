@@ -10,12 +10,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from claims.docs import markdown_table, method_table, write_figures
+from claims.documents import update_document
+from claims.rows import Row, claim_rows
+from claims.run import Measurements, claim_sides, measure_cases
 from demo_model.words import held_out_by_motion
-from instruments.claims import Row, claim_rows
-from instruments.claims_docs import markdown_table, method_table, write_figures
-from instruments.claims_run import Measurements, claim_sides, measure_cases
-from instruments.documents import update_document
-from instruments.flags import (
+from wan.analysis.comparison import finite, summarise
+from wan.analysis.plots import require_plotting
+from wan.configs import PROJECT_DIR
+from wan.errors import InvalidInput
+from wan.instruments.flags import (
     DEMO_TASK,
     add_output_flags,
     add_request_flags,
@@ -25,10 +29,6 @@ from instruments.flags import (
     run_tool,
     tool_parser,
 )
-from wan.analysis.comparison import finite, summarise
-from wan.analysis.plots import require_plotting
-from wan.configs import PROJECT_DIR
-from wan.errors import InvalidInput
 from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
 from wan.options import Parser, add_machine_flags
 from wan.runs import checkpoint_identity, environment_versions, write_json_atomic, write_text_atomic

@@ -22,17 +22,17 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarking.memory_watch import Memory, refuse_other_systems
-from benchmarking.synthetic import TINY, Sizes, official_sizes, refuse_full_disk, write_checkpoint
-from benchmarking.tables import markdown_table
+from memory.synthetic import TINY, Sizes, official_sizes, refuse_full_disk, write_checkpoint
+from memory.watch import Memory, refuse_other_systems
 from wan.errors import InvalidInput, WanError
+from wan.instruments.bench.tables import markdown_table
 from wan.models.devices import DTYPES, pick_device
 from wan.options import Parser
 from wan.runs import environment_versions, write_json_atomic
 from wan.runs.results import refuse_existing
 
 TOOLS_DIR = Path(__file__).resolve().parent
-PROBE = "benchmarking.memory_probe"
+PROBE = "memory.probe"
 LOAD_LIMIT = 1.1
 TEXT_LAYERS = 2
 GB = 1e9

@@ -23,9 +23,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import UMT5Config, UMT5EncoderModel
 
-from benchmarking.tables import markdown_table
 from wan.configs import PROJECT_DIR
 from wan.errors import CheckpointError, InvalidInput, WanError
+from wan.instruments.bench.tables import markdown_table
 from wan.loading.component import Component
 from wan.loading.official_configs import denoiser_config, text_encoder_config
 from wan.loading.official_keys import T5_RULES, T5_TIED, denoiser_key_map, key_map_by_rules, tie

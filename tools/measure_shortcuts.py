@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from claims.demo_session import open_demo_session
+from claims.documents import update_document
+from claims.shortcut_tables import SPAN_END, format_result
 from demo_model.detector import read_clip
 from demo_model.words import Combination, held_out_by_motion
-from instruments.demo_session import open_demo_session
-from instruments.documents import update_document
-from instruments.shortcut_tables import SPAN_END, format_result
 from wan.analysis.frames import kept_pixel_frames
 from wan.analysis.metrics import motion_ratio, psnr, ssim_per_frame
 from wan.configs import PROJECT_DIR, WAN_CONFIGS, parse_size

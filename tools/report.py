@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from instruments.flags import run_tool, tool_parser
 from wan.analysis.report import make_report, section_for
 from wan.errors import InvalidInput
+from wan.instruments.flags import run_tool, tool_parser
 from wan.options import Parser
 from wan.runs import write_text_atomic
 

@@ -10,12 +10,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import benchmark
-from benchmarking.random_model import RandomModel, empty_denoiser, random_experts
-from benchmarking.step_kinds import StepKind, extrapolated_seconds, kinds_of, plan_of_kind
-from benchmarking.timing import Timed, time_in_turns
-from benchmarking.variants import PLAIN, Case
 from tests.goldens import materialise
 from wan.configs import WAN_CONFIGS, TaskConfig
+from wan.instruments.bench.random_model import RandomModel, empty_denoiser, random_experts
+from wan.instruments.bench.step_kinds import StepKind, extrapolated_seconds, kinds_of, plan_of_kind
+from wan.instruments.bench.timing import Timed, time_in_turns
+from wan.instruments.bench.variants import PLAIN, Case
 from wan.sampling.geometry import geometry_for
 from wan.sampling.guidance import Branch, SingleBranch
 from wan.sampling.plan import Expert

@@ -8,9 +8,9 @@ import pytest
 
 import measure_claims
 import measure_shortcuts
-from instruments.documents import BEGIN, END, update_document
-from instruments.flags import run_tool
+from claims.documents import BEGIN, END, update_document
 from wan.errors import InvalidInput
+from wan.instruments.flags import run_tool
 
 SMALL = ["--task", "t2v-demo", "--size", "32*32", "--frame_num", "17"]
 

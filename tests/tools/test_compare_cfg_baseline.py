@@ -11,8 +11,8 @@ import pytest
 
 import compare_cfg_baseline
 import generate
-from instruments.flags import run_tool
-from instruments.methods import complete_flags
+from wan.instruments.flags import run_tool
+from wan.instruments.methods import complete_flags
 from wan.runs.record import load_record
 from wan.runs.video import read_video
 

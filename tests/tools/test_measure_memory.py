@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 import measure_memory
 import measure_precision
-from benchmarking import memory_watch
-from benchmarking.memory_probe import whole_run
-from benchmarking.memory_watch import Memory
-from benchmarking.synthetic import TINY, denoiser_shapes, text_shapes, write_checkpoint
+from memory import watch as memory_watch
+from memory.probe import whole_run
+from memory.synthetic import TINY, denoiser_shapes, text_shapes, write_checkpoint
+from memory.watch import Memory
 from wan.configs import WAN_CONFIGS
 from wan.loading.doctor import diagnose
 
@@ -66,7 +66,7 @@ WATCHED = """
 import mmap, sys
 from pathlib import Path
 import numpy as np
-from benchmarking import memory_watch
+from memory import watch as memory_watch
 MIB = 2**20
 file = Path(sys.argv[1])
 file.write_bytes(bytes(64 * MIB))
@@ -142,7 +142,7 @@ def test_a_probe_that_fails_is_one_sentence_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(measure_memory, "sizes_for", lambda gigabytes, dtype: TINY)
-    monkeypatch.setattr(measure_memory, "PROBE", "benchmarking.absent")
+    monkeypatch.setattr(measure_memory, "PROBE", "memory.absent")
     assert measure_memory.main([*FLAGS, "--work_dir", str(tmp_path)]) == 1
     assert "failed: the measurement 'load' ended with" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -13,8 +13,8 @@ import analyze_temporal_continuity
 import compare_cfg_baseline
 import generate
 import report
-from instruments.flags import run_tool
 from wan.analysis.page import command_block
+from wan.instruments.flags import run_tool
 
 PROMPT = "a <script>alert(1)</script> & a red circle"
 SMALL = ["--task", "t2v-demo", "--size", "32*32", "--quiet", "--prompt", PROMPT]

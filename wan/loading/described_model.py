@@ -56,8 +56,8 @@ def size_mismatch(described: DescribedModel, config: TaskConfig) -> Problem | No
         return None
     return Problem(
         f"{described.source} describes a denoiser of width {described.dim} with {described.num_layers} layers, "
-        f"the model of --task {' or '.join(tasks)}; {config.name} has width {config.dim} and {config.num_layers} layers, and "
-        "its sizes and defaults do not suit it",
+        f"the model of --task {' or '.join(tasks)}; --task {config.name} has width {config.dim} and "
+        f"{config.num_layers} layers, and its sizes and defaults do not suit it",
         mend=CHECK_TASK,
         task=tasks[0],
     )

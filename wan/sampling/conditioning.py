@@ -1,4 +1,4 @@
-"""LatentInput beyond text: what joins the denoiser's input, and what is pinned in the latents after every step."""
+"""Image conditioning: extra input channels, or a fixed first frame; text alone needs neither."""
 
 from typing import Protocol
 

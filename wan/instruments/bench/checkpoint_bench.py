@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 import wan
-from benchmarking.reference import Reference
-from benchmarking.tables import row
-from benchmarking.timing import Timed, time_in_turns, wall_seconds
-from benchmarking.variants import PLAIN, Case
+from wan.instruments.bench.reference import Reference
+from wan.instruments.bench.tables import row
+from wan.instruments.bench.timing import Timed, time_in_turns, wall_seconds
+from wan.instruments.bench.variants import PLAIN, Case
 from wan.loading.layouts import Checkpoint
 from wan.loading.progress import silence_loading_bars
 from wan.pipeline import Pipeline

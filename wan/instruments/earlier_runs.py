@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from instruments.comparing import CONTACT_SHEET, PER_FRAME, SIDE_BY_SIDE
-from instruments.flags import make_options
 from wan.analysis.comparison import CaseResult, Cost, judge
 from wan.analysis.comparison_plots import plot_contact_sheet, plot_per_frame
 from wan.analysis.comparison_report import format_method
 from wan.analysis.divergence import relative_difference
 from wan.analysis.pictures import GAIN, amplified_difference, side_by_side
 from wan.errors import InvalidInput
+from wan.instruments.comparing import CONTACT_SHEET, PER_FRAME, SIDE_BY_SIDE
+from wan.instruments.flags import make_options
 from wan.runs import LATENTS_NAME, load_record, write_json_atomic, write_text_atomic
 from wan.runs.latents import load_latents
 from wan.runs.results import claim_directory

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from instruments.claims import Row
-from instruments.claims_run import BASELINE, Measurements
+from claims.rows import Row
+from claims.run import BASELINE, Measurements
 from wan.analysis.comparison import summarise
 from wan.analysis.comparison_plots import plot_cases, plot_contact_sheet
 from wan.analysis.continuity_plots import plot_continuity, plot_switch

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from instruments.flags import Case
-from instruments.methods import OTHER_SEED_SHIFT, Side, steps_of_equal_cost
+from wan.instruments.flags import Case
+from wan.instruments.methods import OTHER_SEED_SHIFT, Side, steps_of_equal_cost
 from wan.analysis.comparison import CaseResult, Cost, judge, worst_case
 from wan.analysis.continuity_run import ContinuityRun
 from wan.analysis.debug import scales_of

@@ -6,11 +6,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from instruments.reproduce import generate_argv
 from wan.analysis.continuity_plots import plot_continuity, plot_sweep, plot_switch
 from wan.analysis.continuity_run import ContinuityRun, compare_runs, format_statistics, format_steps, measure_run
 from wan.analysis.probe import LatentsDump
 from wan.errors import InvalidInput
+from wan.instruments.reproduce import generate_argv
 from wan.options import Options
 from wan.runs import reproduce_command, write_json_atomic
 from wan.runs.debug_latents import (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarking.timing import Timing
+from wan.instruments.bench.timing import Timing
 
 GIB = 2**30
 _COLUMNS = (

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from instruments.flags import Case
-from instruments.methods import Side
-from instruments.reproduce import generate_argv
 from wan.analysis.comparison import CaseResult, Cost, judge, worst_case
 from wan.analysis.comparison_plots import plot_contact_sheet, plot_per_frame
 from wan.analysis.divergence import Divergence, StepStore
 from wan.analysis.pictures import GAIN, amplified_difference, side_by_side
+from wan.instruments.flags import Case
+from wan.instruments.methods import Side
+from wan.instruments.reproduce import generate_argv
 from wan.loading.layouts import Checkpoint
 from wan.runs import LATENTS_NAME, VIDEO_NAME, RunRecord
 from wan.runs.latents import save_latents

@@ -1,6 +1,6 @@
 """One measurement of host memory, in a process of its own.
 
-``-m benchmarking.memory_probe WHAT CKPT_DIR DTYPE DEVICE WORK_DIR``; WHAT is load, convert, or a run's --offload:
+``-m memory.probe WHAT CKPT_DIR DTYPE DEVICE WORK_DIR``; WHAT is load, convert, or a run's --offload:
 expert, none. Prints its peaks as one line of JSON. Started by tools/measure_memory.py, once for every figure.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarking.memory_watch import MemoryWatch
-from benchmarking.synthetic import TASK
+from memory.synthetic import TASK
+from memory.watch import MemoryWatch
 from wan.configs import WAN_CONFIGS
 from wan.loading.convert import convert
 from wan.loading.convert_plan import plan_conversion

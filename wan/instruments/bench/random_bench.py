@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from benchmarking.random_model import RandomModel
-from benchmarking.step_kinds import StepKind, extrapolated_seconds, kinds_of, plan_of_kind
-from benchmarking.tables import row
-from benchmarking.timing import Timed, Timing, time_in_turns
-from benchmarking.variants import PLAIN, Case
+from wan.instruments.bench.random_model import RandomModel
+from wan.instruments.bench.step_kinds import StepKind, extrapolated_seconds, kinds_of, plan_of_kind
+from wan.instruments.bench.tables import row
+from wan.instruments.bench.timing import Timed, Timing, time_in_turns
+from wan.instruments.bench.variants import PLAIN, Case
 from wan.sampling.plan import Plan
 
 

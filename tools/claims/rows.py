@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
-from instruments.claims_run import BASELINE, OTHER_SEED, Measurements
-from instruments.methods import Side
+from claims.run import BASELINE, OTHER_SEED, Measurements
+from wan.instruments.methods import Side
 from wan.analysis.comparison import PSNR_THRESHOLD, CaseResult
 from wan.analysis.continuity_run import ContinuityRun, compare_runs
 from wan.analysis.guidance_report import CLEARLY
