@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from wan.options import parse_options
 
 from wan.errors import InvalidInput
-from wan.options import parse_options
 
 
 @pytest.fixture

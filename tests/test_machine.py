@@ -1,10 +1,10 @@
 """The machine flags together: what they mean, and what contradicts."""
 
 import pytest
+from wan.options import parse_options
 
 from tests.goldens import RUNS, materialise
 from wan.errors import InvalidInput
-from wan.options import parse_options
 from wan.text2video import WanT2V
 
 

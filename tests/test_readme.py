@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from wan.options import build_parser
 
 from wan.configs import WAN_CONFIGS
-from wan.options import build_parser
 
 ROOT = Path(__file__).parents[1]
 READMES = ["README.md", "README.zh.md"]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from claims.rows import Row
-from claims.run import BASELINE, Measurements
+from claims.run import Measurements
+from wan.instruments.methods import BASELINE
 from wan.analysis.comparison import summarise
 from wan.analysis.comparison_plots import plot_cases, plot_contact_sheet
 from wan.analysis.continuity_plots import plot_continuity, plot_switch
@@ -47,7 +48,7 @@ def method_table(found: Measurements, language: int) -> str:
         )
     count = len(next(iter(found.results.values())))
     note = (
-        f"{count} cases (prompts x seeds), demo model, same seed on both sides.",
+        f"{count} cases (prompts x seeds), demo model, same seed on both methods.",
         f"共 {count} 例（提示词 × 随机种子），演示模型，两侧种子相同。",
     )
     return "\n".join([note[language], "", *lines])
@@ -70,7 +71,7 @@ def write_figures(folder: Path, found: Measurements) -> None:
     plot_cases(folder / "all-cases.png", names, title=f"{count} cases against their same-seed baseline, demo model")
     for name, file in _SHEETS.items():
         worst = found.worst[name]
-        psnrs = worst.result.measures.psnr_per_frame
+        psnrs = worst.result.psnrs
         sheet = f"worst of {count}: {worst.result.prompt!r}, seed {worst.result.seed}, "
-        sheet += f"{worst.result.measures.psnr:.1f} dB over all frames"
+        sheet += f"{worst.result.measures["psnr"]:.1f} dB over all frames"
         plot_contact_sheet(folder / file, worst.method, worst.baseline, name=name, psnrs=psnrs, title=sheet)

@@ -1,11 +1,13 @@
-"""The claims of the seeds' documents, each beside what was measured, in English and Chinese, with a verdict."""
+"""The claims of the founding documents, each beside what was measured, in English and Chinese, with a verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
-from claims.run import BASELINE, OTHER_SEED, Measurements
-from wan.instruments.methods import Side
+from claims.run import OTHER_SEED, Measurements
+from wan.instruments.methods import BASELINE, Method
+from wan.job import prepare
+from wan.request import Request
 from wan.analysis.comparison import PSNR_THRESHOLD, CaseResult
 from wan.analysis.continuity_run import ContinuityRun, compare_runs
 from wan.analysis.guidance_report import CLEARLY
@@ -38,7 +40,7 @@ class Row:
 
 
 def claim_rows(found: Measurements) -> list[Row]:
-    """Every claim, in the order of the seeds' experiments."""
+    """Every claim, in the order of the founding documents' experiments."""
     return [*_error_rows(found), *_quality_rows(found), *_cost_rows(found), *_continuity_rows(found)]
 
 
@@ -83,7 +85,7 @@ def _error_rows(found: Measurements) -> list[Row]:
 
 def _quality_rows(found: Measurements) -> list[Row]:
     results = found.results
-    floor = f"{median(r.measures.psnr for r in results[OTHER_SEED]):.1f}"
+    floor = f"{median(r.measures["psnr"] for r in results[OTHER_SEED]):.1f}"
     rows = [
         _quality(results[name], en, zh, mode, floor, thresholds)
         for name, en, zh, mode, thresholds in (
@@ -130,7 +132,7 @@ def _quality_rows(found: Measurements) -> list[Row]:
 def _quality(
     results: Sequence[CaseResult], en: str, zh: str, mode: str, floor: str, thresholds: tuple[float, float]
 ) -> Row:
-    psnrs, ssims = [r.measures.psnr for r in results], [r.measures.ssim for r in results]
+    psnrs, ssims = [r.measures["psnr"] for r in results], [r.measures["ssim"] for r in results]
     spread = stdev(psnrs) if len(psnrs) > 1 else 0.0
     values = f"{fmean(psnrs):.1f} ± {spread:.1f} dB, SSIM {fmean(ssims):.3f}"
     met = [fmean(psnrs) > thresholds[0], fmean(ssims) > thresholds[1]]
@@ -147,13 +149,13 @@ def _quality(
 
 def _completion_row(found: Measurements) -> Row:
     repeat, improved = (found.results[f"half-frame, {name}"] for name in ("repeat", "improved"))
-    gains = [b.measures.psnr - a.measures.psnr for a, b in zip(repeat, improved, strict=True)]
+    gains = [b.measures["psnr"] - a.measures["psnr"] for a, b in zip(repeat, improved, strict=True)]
     better = sum(gain > 0 for gain in gains)
     return Row(
         claim=("Basic and improved completion differ minimally", "基础与改进补全差异极小"),
         measured=(
             f"improved is {fmean(gains):+.2f} dB on average, better in {better} of {len(gains)} (it is another formula "
-            "here: the seeds' two are the same)",
+            "here: the founding documents' two are the same)",
             f"改进补全平均 {fmean(gains):+.2f} dB，{len(gains)} 例中 {better} 例更好（此处公式不同；原文两种公式相同）",
         ),
         holds=abs(fmean(gains)) < 0.5,
@@ -175,7 +177,7 @@ def _cost_rows(found: Measurements) -> list[Row]:
             f"{_HALF} {_CFG_5_3}",
         ),
     ):
-        saved, timed = _saved_at_480p(found.side(name)), _saved_time(found.results[name])
+        saved, timed = _saved_at_480p(found.method(name)), _saved_time(found.results[name])
         rows.append(
             Row(
                 claim=(en, zh),
@@ -260,12 +262,16 @@ def _steps_below(found: Measurements) -> float:
     return sum(compared) / max(1, len(compared))
 
 
-def _saved_at_480p(side: Side) -> float:
-    """Share of the estimated FLOPs that a method saves in the setting of the seeds' tables."""
-    config = WAN_CONFIGS["t2v-A14B"]
-    plan = make_plan(side.settings, geometry_for(config, size=(832, 480), frame_num=49))
+def _saved_at_480p(method: Method) -> float:
+    """Share of the estimated FLOPs that a method saves in the setting of the founding documents' tables."""
+    shortcuts = method.job.request.shortcuts
+    request = Request(
+        task="t2v-A14B", prompt="", size=(832, 480), frame_num=49, sample_steps=20, shortcuts=shortcuts
+    )
+    job = prepare(request)
+    config = job.config
     size = DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)
-    return 1 - price(plan, size).fractions()["flops"]
+    return 1 - price(job.plan, size).fractions()["flops"]
 
 
 def _saved_time(results: Sequence[CaseResult]) -> float:

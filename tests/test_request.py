@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from wan.options import build_parser, parse_options
 
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
-from wan.options import build_parser, parse_options
 
 
 def test_every_task_has_its_official_defaults() -> None:
