@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from wan.cli.main import run
+from wan.cli.main import run as run_command
 from wan.commands import SOURCE_DIR
 from wan.configs import WAN_CONFIGS
 from wan.runs.latents import load_latents
@@ -99,7 +99,7 @@ def test_the_recorded_command_reproduces_the_latents_bit_for_bit(finished: tuple
 
 def test_a_random_seed_is_recorded_and_drawn_anew(tmp_path: Path) -> None:
     argv = ["--task", "t2v-demo", "--sample_steps", "1", "--frame_num", "5", "--quiet", "--output_dir", str(tmp_path)]
-    assert run("generate", argv) == run("generate", argv) == 0
+    assert run_command("generate", argv) == run_command("generate", argv) == 0
     seeds = [record(run)["seed"] for run in tmp_path.iterdir()]
     assert len(seeds) == 2 and seeds[0] != seeds[1] and min(seeds) >= 0
 
@@ -112,10 +112,10 @@ def test_quiet_prints_nothing(tmp_path: Path) -> None:
 def test_save_file_gets_the_video_and_the_run_folder_the_rest(tmp_path: Path) -> None:
     video = tmp_path / "made" / "mine.mp4"
     argv = [*FAST, "--quiet", "--output_dir", str(tmp_path / "outputs"), "--save_file", str(video)]
-    assert run("generate", argv) == 0
+    assert run_command("generate", argv) == 0
     assert read_video(video).shape[0] == 17
     assert {path.name for path in only_run(tmp_path / "outputs").iterdir()} == {"latents.safetensors", "run.json"}
-    assert run("generate", argv) == 2
+    assert run_command("generate", argv) == 2
 
 
 def test_unknown_words_get_a_notice_with_the_known_ones(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_list_vocabulary() -> None:
 @pytest.mark.parametrize("task", sorted(WAN_CONFIGS))
 def test_dry_run_of_every_task_needs_neither_weights_nor_torch(task: str) -> None:
     program = (
-        "import sys, generate; code = run("generate", sys.argv[1:]); "
+        "import sys; from wan.cli import main as cli; code = cli.run('generate', sys.argv[1:]); "
         "heavy = {'torch', 'diffusers', 'transformers'} & set(sys.modules); sys.exit(code or len(heavy))"
     )
     result = subprocess.run(
@@ -160,7 +160,7 @@ def test_dry_run_of_every_task_needs_neither_weights_nor_torch(task: str) -> Non
 def test_bad_input_is_one_sentence_and_exit_code_2(
     argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("generate", argv) == 2
+    assert run_command("generate", argv) == 2
     captured = capsys.readouterr()
     assert sentence in captured.err
     assert captured.err.startswith("generate.py: ") and captured.err.count("\n") == 1
@@ -180,7 +180,7 @@ def test_ctrl_c_keeps_what_was_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fail_at_the_last_step(KeyboardInterrupt(), monkeypatch)
-    assert run("generate", [*FAST, "--output_dir", str(tmp_path)]) == 1
+    assert run_command("generate", [*FAST, "--output_dir", str(tmp_path)]) == 1
     captured = capsys.readouterr()
     run = only_run(tmp_path)
     assert record(run)["status"] == "interrupted"
@@ -196,7 +196,7 @@ def test_a_failed_save_is_a_failure_that_keeps_the_latents(
         raise OSError("no space left on device")
 
     monkeypatch.setattr("wan.generation.write_video", disk_full)
-    assert run("generate", [*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
+    assert run_command("generate", [*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
     assert "no space left on device" in capsys.readouterr().err
     run = only_run(tmp_path)
     assert record(run)["status"] == "failed"
@@ -208,5 +208,5 @@ def test_latents_are_on_disk_before_the_vae_runs(tmp_path: Path, monkeypatch: py
         raise OSError("out of memory")
 
     monkeypatch.setattr("wan.models.vae.VideoVAE.decode", out_of_memory)
-    assert run("generate", [*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
+    assert run_command("generate", [*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
     assert (only_run(tmp_path) / "latents.safetensors").is_file()

@@ -100,12 +100,8 @@ class Pipeline:
         check_attention(attention, device=self.device, dtype=self.dtype)
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
-        self._texts = TextSource(
-            self._checkpoint,
-            dtype=_at_least(torch.bfloat16, self.dtype),
-            device=CPU if t5_cpu else self.device,
-            cache_dir=text_cache,
-        )
+        text_device, text_dtype = CPU if t5_cpu else self.device, _at_least(torch.bfloat16, self.dtype)
+        self._texts = TextSource(self._checkpoint, dtype=text_dtype, device=text_device, cache_dir=text_cache)
         self._vae = load_vae(self._checkpoint, device=self.device, tiling=vae_tiling)
         self._asked_offload, self._offload = offload, offload or "expert"
         self._prepare_expert = functools.partial(

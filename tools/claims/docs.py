@@ -73,5 +73,5 @@ def write_figures(folder: Path, found: Measurements) -> None:
         worst = found.worst[name]
         psnrs = worst.result.psnrs
         sheet = f"worst of {count}: {worst.result.prompt!r}, seed {worst.result.seed}, "
-        sheet += f"{worst.result.measures["psnr"]:.1f} dB over all frames"
+        sheet += f"{worst.result.measures['psnr']:.1f} dB over all frames"
         plot_contact_sheet(folder / file, worst.method, worst.baseline, name=name, psnrs=psnrs, title=sheet)

@@ -85,7 +85,7 @@ def _error_rows(found: Measurements) -> list[Row]:
 
 def _quality_rows(found: Measurements) -> list[Row]:
     results = found.results
-    floor = f"{median(r.measures["psnr"] for r in results[OTHER_SEED]):.1f}"
+    floor = f"{median(r.measures['psnr'] for r in results[OTHER_SEED]):.1f}"
     rows = [
         _quality(results[name], en, zh, mode, floor, thresholds)
         for name, en, zh, mode, thresholds in (

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from wan.analysis.comparison_report import headline_measures
-from wan.analysis.measures import MEASURES
+from wan.analysis.measures import HEADLINES, MEASURES
 
 SPAN_END = " steps, "  # between the truncated steps (low + high noise) and the mode in a variant's name
 # timing needs an idle machine and many repeats: it is the business of docs/benchmarks.md
-_COLUMNS = [row for row in headline_measures() if row.name != "speed_up"]
+_COLUMNS = [MEASURES[name] for name in HEADLINES if name != "speed_up"]
 
 
 def format_result(result: dict[str, Any]) -> str:

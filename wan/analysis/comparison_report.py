@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from wan.analysis.comparison import CaseResult, Verdict, Yardsticks, summarise, verdicts, worst_case
-from wan.analysis.measures import MEASURES, SECTIONS, Measure, Spread
+from wan.analysis.measures import HEADLINES, MEASURES, SECTIONS, Measure, Spread
 
 RULE = "=" * 64
 _MARKS = {True: "✅ met    ", False: "❌ NOT met", None: "❓ unknown"}
@@ -34,14 +34,9 @@ def format_controls(controls: Mapping[str, Sequence[CaseResult]]) -> str:
     lines = ["🧪 对照 (controls)", RULE]
     for title, results in controls.items():
         summary = summarise(results)
-        cells = [f"{row.label[0]} {row.text(summary[row.name].mean)}" for row in headline_measures()]
+        cells = [f"{MEASURES[name].label[0]} {MEASURES[name].text(summary[name].mean)}" for name in HEADLINES]
         lines.append(f"   {title:<52} {'   '.join(cells)}")
     return "\n".join(lines)
-
-
-def headline_measures() -> list[Measure]:
-    """The columns of every overview."""
-    return [row for row in MEASURES.values() if row.is_headline]
 
 
 def _cases_line(results: Sequence[CaseResult]) -> str:

@@ -92,7 +92,7 @@ class Measure:
     """One row. ``value`` of one case, None where the measure does not apply; ``aggregate`` over cases.
 
     ``small_is_bad`` tells which end the worst case is at; ``label`` is (English, Chinese); ``section`` is its heading
-    in the text report; a headline measure is a column of every overview. ``form`` is its number format.
+    in the text report, ``form`` its number format.
     """
 
     name: str
@@ -104,7 +104,6 @@ class Measure:
     unit: str = ""
     aggregate: Aggregate = mean
     form: str = ".6f"
-    is_headline: bool = False
 
     def text(self, number: float) -> str:
         """A value with its unit."""
@@ -146,7 +145,6 @@ def _error(
         section=section,
         form=form,
         small_is_bad=False,
-        is_headline=name == "flops_fraction",
     )
 
 
@@ -160,7 +158,6 @@ def _likeness(name: str, label: tuple[str, str], formula: str, value: Value, *, 
         unit=unit,
         form=form,
         small_is_bad=True,
-        is_headline=name in ("psnr", "ssim"),
     )
 
 
@@ -247,7 +244,6 @@ _ROWS = (
         small_is_bad=True,
         aggregate=ratio_of_sums("motion", "baseline_motion"),
         form=".3f",
-        is_headline=True,
     ),
     Measure(
         name="speed_up",
@@ -258,7 +254,6 @@ _ROWS = (
         value=_speed_up,
         small_is_bad=True,
         form=".2f",
-        is_headline=True,
     ),
     _error(
         "flops_fraction",
@@ -270,6 +265,8 @@ _ROWS = (
     ),
 )
 MEASURES: Mapping[str, Measure] = {row.name: row for row in _ROWS}
+HEADLINES = ("psnr", "ssim", "motion_ratio", "speed_up", "flops_fraction")
+"""The columns of every overview."""
 
 
 def measure(observation: Observation) -> dict[str, float]:
