@@ -1,7 +1,6 @@
 """Every measure of a method against its baseline, in one table: name, unit, formula, direction, aggregate.
 
-Reports, pages, tables and summaries go through ``MEASURES``; a new measure is a function in ``wan.analysis.metrics``
-and a row here.
+Everything that reports goes through ``MEASURES``; a new one is a function in ``wan.analysis.metrics`` and a row here.
 """
 
 import math
