@@ -23,8 +23,8 @@ _INTRODUCTION = """\
 
 Every command with its flags, as `--help` prints it. This page is written by `python tools/write_command_docs.py`.
 
-In a clone the commands are the founding ones shown here, and `python -m wan NAME` from the project's root is the same as each of them.
-Where the package is installed they are `wan NAME`.
+In a clone the commands are the founding ones shown here, and `python -m wan NAME` from the project's root is the same
+as each of them. Where the package is installed they are `wan NAME`.
 """
 
 
@@ -53,11 +53,12 @@ def commands_page() -> str:
 def flag_table() -> str:
     """A row for every flag of ``generate``: its spellings, its default and what it means."""
     lines = ["| flag | default | meaning |", "|---|---|---|"]
-    for action in parser_of("generate")._actions:
+    groups = parser_of("generate")._action_groups
+    for action in (action for group in groups for action in group._group_actions):
         if action.help == argparse.SUPPRESS or action.dest == "help":
             continue
         names = ", ".join(f"`{name}`" for name in action.option_strings)
-        meaning = str(action.help).replace("%(default)s", str(action.default))
+        meaning = str(action.help).replace(" (%(default)s)", "")
         choices = f" ({', '.join(action.choices)})" if action.choices and len(tuple(action.choices)) < 8 else ""
         lines.append(f"| {names} | {_default(action)} | {meaning}{choices} |".replace("W*H", "W\\*H"))
     return "\n".join(lines)

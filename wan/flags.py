@@ -68,6 +68,7 @@ class Parser(argparse.ArgumentParser):
 
 def make_parser(command: str, description: str | None, **kwargs: Any) -> Parser:
     """The parser of one command, under the name by which its reader calls it."""
+    kwargs.setdefault("usage", "%(prog)s [flags]")
     return Parser(
         prog=program(command),
         description=description,
@@ -84,6 +85,11 @@ class Groups:
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._parser = parser
         self._groups: dict[str, argparse._ArgumentGroup] = {}
+
+    def order(self, *titles: str) -> None:
+        """Make these headings now, in this order; one that gets no flag is not shown."""
+        for title in titles:
+            self[title]
 
     def set_default(self, name: str, value: Any) -> None:
         """What the parsed arguments hold under a name that no flag sets."""

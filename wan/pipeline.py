@@ -30,7 +30,7 @@ from wan.models.denoiser import BindNetwork, Evaluate, TextConditioned, one_by_o
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
 from wan.models.text import unknown_words
-from wan.sampling.completion import completion_for
+from wan.sampling.completion import Completion, completion_for
 from wan.sampling.conditioning import LatentInput, TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
@@ -142,12 +142,14 @@ class Pipeline:
         offload: str | None = None,
         observers: Sequence[Observer] = (),
         wrap: WrapDenoiser = as_it_is,
+        completion: Completion | None = None,
     ) -> Tensor:
         """Latents (C, F, h, w), float32, for a plan and a seed; the noise is drawn for all latent frames at once.
 
         ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
-        ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``). One call runs
-        at a time, because a stage sets up the networks for itself: another thread's call waits.
+        ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``completion``
+        stands in for the plan's. One call runs at a time, because a stage sets up the networks for itself: another
+        thread's call waits.
         """
         generator = torch.Generator(device=self.device).manual_seed(seed)
         noise = torch.randn(plan.geometry.latent_shape(), generator=generator, device=self.device)
@@ -166,7 +168,7 @@ class Pipeline:
                 experts=experts,
                 solver=make_solver(plan),
                 latent_input=conditioning.latent_input,
-                completion=completion_for(plan.frame_completion),
+                completion=completion or completion_for(plan.frame_completion),
                 observers=observers,
             )
         return latents[0]

@@ -15,7 +15,9 @@ from wan.configs import WAN_CONFIGS, parse_size
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, argv_of, as_text, flag, make_parser, values_of
 from wan.machine import DTYPE_NAMES, Machine, add_machine_flags, machine_as_argv, machine_of
+from wan.machine import GROUP as MACHINE
 from wan.sampling.schedule import SOLVER_NAMES
+from wan.shortcuts import GROUP as SHORTCUTS
 from wan.shortcuts import Shortcuts, add_shortcut_flags, shortcuts_as_argv, shortcuts_of
 
 WHAT, SAMPLING, OUTPUT, DEBUG = "what to generate", "sampling", "output", "debug"
@@ -87,7 +89,7 @@ class Request:
         read=int,
         metavar="SEED",
     )
-    sample_solver: str = flag("unipc", "(%(default)s)", group=SAMPLING, choices=SOLVER_NAMES)
+    sample_solver: str = flag("unipc", "the multistep solver (%(default)s)", group=SAMPLING, choices=SOLVER_NAMES)
     sample_steps: int | None = flag(
         None,
         "denoising steps; default: the task's",
@@ -150,6 +152,7 @@ class Request:
 
 def add_request_flags(groups: Groups, *, leave_out: Collection[str] = ()) -> None:
     """Every flag of a request, official ones included that this version refuses."""
+    groups.order(WHAT, SAMPLING, SHORTCUTS, MACHINE, OUTPUT, DEBUG)
     add_flags(groups, Request, leave_out=leave_out)
     add_shortcut_flags(groups)
     add_machine_flags(groups)

@@ -263,7 +263,7 @@ _ROWS = (
         form=".3f",
     ),
 )
-MEASURES: Mapping[str, Measure] = {row.name: row for row in _ROWS}
+MEASURES: dict[str, Measure] = {row.name: row for row in _ROWS}
 HEADLINES = ("psnr", "ssim", "motion_ratio", "speed_up", "flops_fraction")
 """The columns of every overview."""
 

@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def build_parser() -> Parser:
-    parser = make_parser("convert", DESCRIPTION)
+    parser = make_parser("convert", DESCRIPTION, usage="%(prog)s SRC DST [flags]")
     parser.add_argument("source", metavar="SRC", type=Path, help="checkpoint folder in the official layout")
     parser.add_argument("destination", metavar="DST", type=Path, help="folder to make, or to complete")
     parser.add_argument("--task", choices=sorted(WAN_CONFIGS), help="default: the task that the model fits")

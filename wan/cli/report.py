@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def build_parser() -> Parser:
-    parser = make_parser("report", DESCRIPTION)
+    parser = make_parser("report", DESCRIPTION, usage="%(prog)s [RUN ...] [flags]")
     parser.add_argument("folders", nargs="*", metavar="RUN", help="result folders, in the order of the page")
     parser.add_argument("--output", default=DEFAULT_OUTPUT, help="(%(default)s)")
     parser.add_argument("--title", default="Wan2.2 Shortcut: results", help="(%(default)s)")
