@@ -14,7 +14,8 @@ from typing import Any
 from door import run_tool, tool_parser
 from claims.docs import markdown_table, method_table, write_figures
 from claims.documents import update_document
-from claims.rows import Row, claim_rows
+from claims.row import Row
+from claims.rows import claim_rows
 from claims.run import Measurements, claim_methods, measure_cases
 from claims.sample import MIN_CLIPS, sample_clips
 from wan.analysis.comparison import finite, summarise

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from claims.rows import Row
+from claims.row import Row
 from claims.run import Measurements
 from wan.instruments.methods import BASELINE
 from wan.analysis.comparison import summarise
@@ -11,7 +11,10 @@ from wan.analysis.comparison_plots import plot_cases, plot_contact_sheet
 from wan.analysis.continuity_plots import plot_continuity, plot_switch
 from wan.analysis.guidance_plots import plot_cfg_error, plot_reuse
 
-_HEADERS = (("claim", "measured", "verdict", "command"), ("论断", "本项目实测", "结论", "命令"))
+_HEADERS = (
+    ("claim", "measured", "confirmed when", "verdict", "command"),
+    ("论断", "本项目实测", "成立的条件", "结论", "命令"),
+)
 _METHOD_HEADERS = (
     "| method | forwards | FLOPs | PSNR dB ± std (median; worst) | SSIM (worst) | kept / filled dB | motion |",
     "| 方法 | 前传次数 | FLOPs | PSNR dB ± 标准差（中位数；最差） | SSIM（最差） | 保留 / 补全帧 dB | 运动量比 |",
@@ -26,9 +29,9 @@ _SHEETS = {
 def markdown_table(rows: Sequence[Row], language: int) -> str:
     """The table of claims; language 0 is English, 1 Chinese."""
     header = _HEADERS[language]
-    lines = [f"| {' | '.join(header)} |", "|---|---|---|---|"]
+    lines = [f"| {' | '.join(header)} |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row.claim[language]} | {row.measured[language]} | **{row.verdict[language]}** | `{row.command}` |"
+        f"| {row.claim[language]} | {row.measured[language]} | {row.rule[language]} | **{row.verdict[language]}** | `{row.command}` |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -33,6 +33,7 @@ _CFG_5_3 = {"cfg_truncate_steps": 5, "cfg_truncate_high_noise_steps": 3}
 _OURS = {name: getattr(BEST_HALF_FRAME, name) for name in ("frame_completion", "frame_positions")}
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "CFG 5, decay": _CFG_5 | {"cfg_truncate_mode": "decay"},
+    "CFG 0 + 3, decay": {"cfg_truncate_high_noise_steps": 3, "cfg_truncate_mode": "decay"},
     "CFG 5 + 3, decay": _CFG_5_3 | {"cfg_truncate_mode": "decay"},
     "CFG 5 + 3, cond": _CFG_5_3 | {"cfg_truncate_mode": "cond"},
     "CFG 5 + 3, uncond": _CFG_5_3 | {"cfg_truncate_mode": "uncond"},
