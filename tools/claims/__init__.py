@@ -1,0 +1,1 @@
+"""The measured claims and tables of this repository's documents."""
