@@ -16,8 +16,7 @@ from wan.sampling.conditioning import ImageChannels, image_channels
 from wan.sampling.geometry import Geometry
 from wan.sampling.image_size import image_geometry
 from wan.sampling.observers import Observer
-from wan.settings import settings_from
-from wan.shortcuts import ShortcutArgs, shortcuts_from
+from wan.shortcuts import ShortcutArgs
 
 
 class WanI2V(Pipeline):
@@ -54,19 +53,15 @@ class WanI2V(Pipeline):
         **shortcuts: Unpack[ShortcutArgs],
     ) -> Tensor:
         """A video (3, N, H, W) in [-1, 1] of ``max_area`` pixels in the image's aspect; otherwise as ``WanT2V``."""
-        settings = settings_from(
-            self.config,
-            solver=sample_solver,
-            steps=sampling_steps,
-            shift=shift,
-            guide_scale=guide_scale,
-            shortcuts=shortcuts_from(shortcuts),
-        )
         return self._make(
             input_prompt,
             n_prompt,
             geometry=image_geometry(self.config, image_size=checked(img).size, max_area=max_area, frame_num=frame_num),
-            settings=settings,
+            solver=sample_solver,
+            steps=sampling_steps,
+            shift=shift,
+            guide_scale=guide_scale,
+            shortcuts=shortcuts,
             image=img,
             seed=seed,
             offload_model=offload_model,

@@ -40,7 +40,8 @@ from wan.sampling.plan import Plan
 from wan.sampling.policies import make_plan
 from wan.sampling.protocols import Contexts
 from wan.sampling.solvers import make_solver
-from wan.settings import SamplingSettings
+from wan.settings import settings_from
+from wan.shortcuts import ShortcutArgs, shortcuts_from
 
 CPU = torch.device("cpu")
 
@@ -192,14 +193,26 @@ class Pipeline:
         negative_prompt: str,
         *,
         geometry: Geometry,
-        settings: SamplingSettings,
+        solver: str,
+        steps: int,
+        shift: float,
+        guide_scale: float | tuple[float, float],
+        shortcuts: ShortcutArgs,
         image: Image.Image | None = None,
         seed: int,
         offload_model: bool,
         observers: Sequence[Observer],
     ) -> Tensor:
-        """What every ``generate`` does once its arguments are settings and a shape: a video (3, N, H, W)."""
+        """What every ``generate`` does once it knows the video's shape: a video (3, N, H, W)."""
         offload = self._asked_offload or ("expert" if offload_model else "none")
+        settings = settings_from(
+            self.config,
+            solver=solver,
+            steps=steps,
+            shift=shift,
+            guide_scale=guide_scale,
+            shortcuts=shortcuts_from(shortcuts),
+        )
         plan = make_plan(settings, geometry)
         conditioning = self.condition(image, geometry)
         contexts = self.encode(prompt, negative_prompt, offload=offload)

@@ -8,8 +8,7 @@ from torch import Tensor
 from wan.pipeline import Pipeline
 from wan.sampling.geometry import geometry_for
 from wan.sampling.observers import Observer
-from wan.settings import settings_from
-from wan.shortcuts import ShortcutArgs, shortcuts_from
+from wan.shortcuts import ShortcutArgs
 
 
 class WanT2V(Pipeline):
@@ -38,19 +37,15 @@ class WanT2V(Pipeline):
         ``size`` is (width, height) in pixels, ``guide_scale`` (low noise, high noise), ``seed`` -1 a random one;
         ``frame_num`` is brought to the nearest 4n+1. Raises ``InvalidInput`` for what cannot be planned.
         """
-        settings = settings_from(
-            self.config,
-            solver=sample_solver,
-            steps=sampling_steps,
-            shift=shift,
-            guide_scale=guide_scale,
-            shortcuts=shortcuts_from(shortcuts),
-        )
         return self._make(
             input_prompt,
             n_prompt,
             geometry=geometry_for(self.config, size=size, frame_num=frame_num),
-            settings=settings,
+            solver=sample_solver,
+            steps=sampling_steps,
+            shift=shift,
+            guide_scale=guide_scale,
+            shortcuts=shortcuts,
             seed=seed,
             offload_model=offload_model,
             observers=observers,

@@ -12,8 +12,7 @@ from wan.sampling.conditioning import FirstFrame
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.image_size import image_geometry
 from wan.sampling.observers import Observer
-from wan.settings import settings_from
-from wan.shortcuts import ShortcutArgs, shortcuts_from
+from wan.shortcuts import ShortcutArgs
 
 
 class WanTI2V(Pipeline):
@@ -48,19 +47,15 @@ class WanTI2V(Pipeline):
         **shortcuts: Unpack[ShortcutArgs],
     ) -> Tensor:
         """A video (3, N, H, W) in [-1, 1], of ``size`` from text alone, of ``max_area`` pixels from an image."""
-        settings = settings_from(
-            self.config,
-            solver=sample_solver,
-            steps=sampling_steps,
-            shift=shift,
-            guide_scale=guide_scale,
-            shortcuts=shortcuts_from(shortcuts),
-        )
         return self._make(
             input_prompt,
             n_prompt,
             geometry=self._geometry(img, size=size, max_area=max_area, frame_num=frame_num),
-            settings=settings,
+            solver=sample_solver,
+            steps=sampling_steps,
+            shift=shift,
+            guide_scale=guide_scale,
+            shortcuts=shortcuts,
             image=img,
             seed=seed,
             offload_model=offload_model,
