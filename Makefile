@@ -35,10 +35,10 @@ format: $(VENV)/.installed-dev ## format, and mend what ruff can mend
 
 clean: ## remove caches and build folders (keeps the environment and what was generated)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
-	find wan tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find wan tools tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make a second run instant; they are older than the pins when the pins have changed.
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -r requirements.txt

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-import generate
-from wan.configs import PROJECT_DIR, WAN_CONFIGS
+from wan.cli.main import run as run_command
+from wan.commands import SOURCE_DIR
+from wan.configs import WAN_CONFIGS
 from wan.runs.latents import load_latents
 from wan.runs.video import read_video, read_video_metadata
 from wan.sampling.observers import NaNGuard, Observer, StepEvent
@@ -24,7 +25,7 @@ FAST = ["--task", "t2v-demo", "--prompt", PROMPT, "--sample_steps", "6", "--fram
 def command(*argv: str) -> subprocess.CompletedProcess[str]:
     """``python generate.py ...`` in a process of its own."""
     return subprocess.run(
-        [sys.executable, str(PROJECT_DIR / "generate.py"), *argv], capture_output=True, text=True, timeout=120
+        [sys.executable, str(SOURCE_DIR / "generate.py"), *argv], capture_output=True, text=True, timeout=120
     )
 
 
@@ -98,7 +99,7 @@ def test_the_recorded_command_reproduces_the_latents_bit_for_bit(finished: tuple
 
 def test_a_random_seed_is_recorded_and_drawn_anew(tmp_path: Path) -> None:
     argv = ["--task", "t2v-demo", "--sample_steps", "1", "--frame_num", "5", "--quiet", "--output_dir", str(tmp_path)]
-    assert generate.main(argv) == generate.main(argv) == 0
+    assert run_command("generate", argv) == run_command("generate", argv) == 0
     seeds = [record(run)["seed"] for run in tmp_path.iterdir()]
     assert len(seeds) == 2 and seeds[0] != seeds[1] and min(seeds) >= 0
 
@@ -111,10 +112,10 @@ def test_quiet_prints_nothing(tmp_path: Path) -> None:
 def test_save_file_gets_the_video_and_the_run_folder_the_rest(tmp_path: Path) -> None:
     video = tmp_path / "made" / "mine.mp4"
     argv = [*FAST, "--quiet", "--output_dir", str(tmp_path / "outputs"), "--save_file", str(video)]
-    assert generate.main(argv) == 0
+    assert run_command("generate", argv) == 0
     assert read_video(video).shape[0] == 17
     assert {path.name for path in only_run(tmp_path / "outputs").iterdir()} == {"latents.safetensors", "run.json"}
-    assert generate.main(argv) == 2
+    assert run_command("generate", argv) == 2
 
 
 def test_unknown_words_get_a_notice_with_the_known_ones(tmp_path: Path) -> None:
@@ -133,11 +134,11 @@ def test_list_vocabulary() -> None:
 @pytest.mark.parametrize("task", sorted(WAN_CONFIGS))
 def test_dry_run_of_every_task_needs_neither_weights_nor_torch(task: str) -> None:
     program = (
-        "import sys, generate; code = generate.main(sys.argv[1:]); "
+        "import sys; from wan.cli import main as cli; code = cli.run('generate', sys.argv[1:]); "
         "heavy = {'torch', 'diffusers', 'transformers'} & set(sys.modules); sys.exit(code or len(heavy))"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program, "--task", task, "--dry_run"], capture_output=True, text=True, cwd=PROJECT_DIR
+        [sys.executable, "-c", program, "--task", task, "--dry_run"], capture_output=True, text=True, cwd=SOURCE_DIR
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("\n") > WAN_CONFIGS[task].sample_steps
@@ -159,7 +160,7 @@ def test_dry_run_of_every_task_needs_neither_weights_nor_torch(task: str) -> Non
 def test_bad_input_is_one_sentence_and_exit_code_2(
     argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert generate.main(argv) == 2
+    assert run_command("generate", argv) == 2
     captured = capsys.readouterr()
     assert sentence in captured.err
     assert captured.err.startswith("generate.py: ") and captured.err.count("\n") == 1
@@ -179,7 +180,7 @@ def test_ctrl_c_keeps_what_was_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fail_at_the_last_step(KeyboardInterrupt(), monkeypatch)
-    assert generate.main([*FAST, "--output_dir", str(tmp_path)]) == 1
+    assert run_command("generate", [*FAST, "--output_dir", str(tmp_path)]) == 1
     captured = capsys.readouterr()
     run = only_run(tmp_path)
     assert record(run)["status"] == "interrupted"
@@ -194,8 +195,8 @@ def test_a_failed_save_is_a_failure_that_keeps_the_latents(
     def disk_full(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("wan.workflow.write_video", disk_full)
-    assert generate.main([*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
+    monkeypatch.setattr("wan.generation.write_video", disk_full)
+    assert run_command("generate", [*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
     assert "no space left on device" in capsys.readouterr().err
     run = only_run(tmp_path)
     assert record(run)["status"] == "failed"
@@ -207,5 +208,5 @@ def test_latents_are_on_disk_before_the_vae_runs(tmp_path: Path, monkeypatch: py
         raise OSError("out of memory")
 
     monkeypatch.setattr("wan.models.vae.VideoVAE.decode", out_of_memory)
-    assert generate.main([*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
+    assert run_command("generate", [*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
     assert (only_run(tmp_path) / "latents.safetensors").is_file()

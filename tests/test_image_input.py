@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from wan.errors import InvalidInput
-from wan.options import parse_options
+from wan.job import prepare
+from wan.request import parse_request
 
 
 @pytest.fixture
@@ -17,12 +18,12 @@ def image(tmp_path: Path) -> str:
 
 def test_an_image_task_needs_an_image() -> None:
     with pytest.raises(InvalidInput, match="give one with --image FILE"):
-        parse_options(["--task", "i2v-A14B"])
+        prepare(parse_request(["--task", "i2v-A14B"]))
 
 
 def test_a_text_task_takes_none(image: str) -> None:
     with pytest.raises(InvalidInput, match="starts from text alone; leave it out"):
-        parse_options(["--task", "t2v-A14B", "--image", image])
+        prepare(parse_request(["--task", "t2v-A14B", "--image", image]))
 
 
 @pytest.mark.parametrize("content", [None, b"no picture"])
@@ -31,7 +32,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes | None) ->
     if content:
         path.write_bytes(content)
     with pytest.raises(InvalidInput, match=r"boat\.png cannot be read as a picture"):
-        parse_options(["--task", "i2v-A14B", "--image", str(path)])
+        prepare(parse_request(["--task", "i2v-A14B", "--image", str(path)]))
 
 
 @pytest.mark.parametrize(
@@ -44,11 +45,11 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes | None) ->
     ],
 )
 def test_size_is_an_area(image: str, task: str, size: str, expected: tuple[int, int]) -> None:
-    options = parse_options(["--task", task, "--image", image, "--size", size])
+    options = prepare(parse_request(["--task", task, "--image", image, "--size", size]))
     assert (options.geometry.width, options.geometry.height) == expected
     assert f"the video is {expected[0]}*{expected[1]}" in " ".join(options.notices)
 
 
 def test_an_image_is_optional_for_ti2v() -> None:
-    options = parse_options(["--task", "ti2v-5B"])
+    options = prepare(parse_request(["--task", "ti2v-5B"]))
     assert options.image is None and (options.geometry.width, options.geometry.height) == (1280, 704)

@@ -3,15 +3,17 @@
 import pytest
 
 from tests.goldens import RUNS, materialise
+from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
-from wan.options import parse_options
+from wan.machine import Machine
+from wan.request import parse_request
 from wan.text2video import WanT2V
 
 
 @pytest.mark.parametrize(
     ("argv", "offload"),
     [
-        ([], "expert"),
+        ([], None),
         (["--offload_model", "True"], "expert"),
         (["--offload_model", "False"], "none"),
         (["--offload", "group"], "group"),
@@ -19,16 +21,26 @@ from wan.text2video import WanT2V
         (["--offload", "none", "--offload_model", "False"], "none"),
     ],
 )
-def test_offload(argv: list[str], offload: str) -> None:
-    options = parse_options(argv)
-    assert options.machine.offload == offload
-    assert options.offload_model is (offload != "none")
+def test_offload(argv: list[str], offload: str | None) -> None:
+    assert parse_request(argv).machine.offload == offload
+
+
+def test_large_models_offload_by_default_and_the_demo_model_stays() -> None:
+    assert Machine().offload_for(WAN_CONFIGS["t2v-A14B"]) == "expert"
+    assert Machine().offload_for(WAN_CONFIGS["t2v-demo"]) == "none"
+    assert Machine(offload="group").offload_for(WAN_CONFIGS["t2v-demo"]) == "group"
+
+
+@pytest.mark.parametrize("value", ["True", "true", "1", "False", "no"])
+def test_offload_model_takes_a_value_as_upstream(value: str) -> None:
+    expected = "expert" if value in {"True", "true", "1"} else "none"
+    assert parse_request(["--offload_model", value]).machine.offload == expected
 
 
 @pytest.mark.parametrize(("offload", "official"), [("none", "True"), ("expert", "False"), ("group", "False")])
 def test_a_contradiction_is_refused(offload: str, official: str) -> None:
     with pytest.raises(InvalidInput, match=f"--offload {offload} and --offload_model {official} contradict"):
-        parse_options(["--offload", offload, "--offload_model", official])
+        parse_request(["--offload", offload, "--offload_model", official])
 
 
 def test_group_offload_needs_a_gpu(tmp_path_factory: pytest.TempPathFactory) -> None:

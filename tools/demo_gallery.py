@@ -15,23 +15,21 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from claims.demo_session import open_demo_session
+from door import run_tool, tool_parser
+from claims.sample import demo_job
 from demo_model.words import MOTIONS, held_out_by_motion
-from wan.configs import WAN_CONFIGS, parse_size
-from wan.instruments.flags import add_output_flags, run_tool, tool_parser
-from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
-from wan.options import Parser
+from wan.flags import Groups, Parser
+from wan.instruments.flags import add_output_flags
+from wan.job import Job, vary
 from wan.runs import atomic_path
-from wan.runs.results import claim_directory
+from wan.runs.folders import claim_directory
 from wan.runs.video import to_uint8
-from wan.sampling.geometry import geometry_for
 from wan.sampling.plan import Plan
-from wan.sampling.policies import make_plan
 from wan.sampling.price import DenoiserSize, price
-from wan.settings import default_settings
+from wan.session import Session
+from wan.shortcuts import BEST_HALF_FRAME, Shortcuts
 
 NAME = "demo_gallery.py"
-CONFIG = WAN_CONFIGS["t2v-demo"]
 PICTURE = "demo-gallery.webp"
 CELL, GAP, LABEL_WIDTH, LABEL_HEIGHT, FONT_SIZE = 96, 4, 128, 50, 13
 QUALITY = 80
@@ -39,18 +37,18 @@ QUALITY = 80
 
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
-    checkpoint = open_checkpoint(CONFIG, find_checkpoint_dir(CONFIG, args.ckpt_dir))
-    directory = claim_directory(Path(args.output_dir), flag="--output_dir", overwrite=args.overwrite)
-    session = open_demo_session(args.ckpt_dir)
+    job = demo_job(args.ckpt_dir)
+    session = Session(job, show_progress=False)
+    directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite)
     prompts = held_out_by_motion(1)
-    rows = {_label(name, plan, checkpoint.denoiser_size): plan for name, plan in plans().items()}
+    rows = {_label(name, plan, session.checkpoint.denoiser_size): plan for name, plan in plans(job).items()}
     videos: dict[str, list[np.ndarray]] = {label: [] for label in rows}
     for combination in tqdm(prompts, desc="gallery", unit="prompt", disable=args.quiet):
         for label, plan in rows.items():
             sampled = session.sample(plan, prompt=combination.caption(), seed=args.seed)
             videos[label].append(to_uint8(session.pipeline.decode(sampled.latents)))
     pictures = compose(videos, [f"{c.colour} {c.shape}\n{MOTIONS[c.motion]}\non {c.background}" for c in prompts])
-    duration = 1000 / CONFIG.sample_fps
+    duration = 1000 / job.config.sample_fps
     with atomic_path(directory / PICTURE) as temporary:
         pictures[0].save(
             temporary, save_all=True, append_images=pictures[1:], duration=duration, loop=0, quality=QUALITY, method=6
@@ -58,20 +56,17 @@ def main(argv: Sequence[str]) -> None:
     print(f"{len(pictures)} frames: {directory / PICTURE}")
 
 
-def plans() -> dict[str, Plan]:
+def plans(job: Job) -> dict[str, Plan]:
     """Each setting's plan under its name, the plain one first."""
-    settings = default_settings(CONFIG)
-    geometry = geometry_for(CONFIG, size=parse_size(CONFIG.default_size), frame_num=CONFIG.frame_num)
     truncation: Mapping[str, Any] = {"cfg_truncate_steps": 5, "cfg_truncate_high_noise_steps": 3}
-    spread: Mapping[str, Any] = {"frame_completion": "interpolate", "frame_positions": "spread"}
     wanted = {
-        "full sampling": settings,
-        "CFG truncation 5+3": replace(settings, **truncation),
-        "half-frame": replace(settings, frame_completion="repeat"),
-        "half-frame, spread": replace(settings, **spread),
-        "spread + CFG 5+3": replace(settings, **spread, **truncation),
+        "full sampling": Shortcuts(),
+        "CFG truncation 5+3": Shortcuts(**truncation),
+        "half-frame": Shortcuts(frame_completion="repeat"),
+        "half-frame, spread": BEST_HALF_FRAME,
+        "spread + CFG 5+3": replace(BEST_HALF_FRAME, **truncation),
     }
-    return {name: make_plan(one, geometry) for name, one in wanted.items()}
+    return {name: vary(job, shortcuts=shortcuts).plan for name, shortcuts in wanted.items()}
 
 
 def compose(videos: dict[str, list[np.ndarray]], columns: Sequence[str]) -> list[Image.Image]:
@@ -96,9 +91,9 @@ def compose(videos: dict[str, list[np.ndarray]], columns: Sequence[str]) -> list
 
 def build_parser() -> Parser:
     parser = tool_parser(NAME, __doc__)
-    parser.add_argument("--ckpt_dir", help="another t2v-demo checkpoint")
+    parser.add_argument("--ckpt_dir", type=Path, help="another t2v-demo checkpoint")
     parser.add_argument("--seed", type=int, default=0, help="of every video (%(default)s)")
-    add_output_flags(parser.add_argument_group("output"), output_dir="gallery")
+    add_output_flags(Groups(parser), output_dir="gallery")
     return parser
 
 

@@ -11,16 +11,18 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
-from diffusers import WanPipeline
+from diffusers import AutoencoderKLWan
 
+from door import run_tool, tool_parser
+from claims.sample import demo_job
 from demo_model.clips import FPS
 from demo_model.contact_sheet import draw_contact_sheet
 from demo_model.detector import read_clip
-from demo_model.sampling import SamplingSettings
 from demo_model.scores import (
     Sampled,
     by_word,
@@ -32,32 +34,26 @@ from demo_model.scores import (
     share_right,
     truth_clips,
 )
+from wan.errors import InvalidInput
+from wan.flags import Parser
+from wan.job import Job, vary
+from wan.session import Session
 
+NAME = "evaluate_demo_model.py"
 TARGETS = {"colour": 0.95, "background": 0.95, "motion": 0.90, "shape": 0.85, "all_four": 0.75}
 SHEET_CLIPS = 24
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence and exits with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"evaluate_demo_model: {message}", file=sys.stderr)
-        raise SystemExit(2)
-
-
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> None:
     """Measures everything that was asked for and writes the report."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
-    if not (given.ckpt_dir / "model_index.json").is_file():
-        parser.error(f"{given.ckpt_dir} holds no model_index.json; train or fetch the demo model first")
+    given = _parser().parse_args(arguments)
     if given.prompts < 1 or given.steps < 1:
-        parser.error("--prompts and --steps must be at least 1")
+        raise InvalidInput("--prompts and --steps must be at least 1")
     torch.set_num_threads(given.threads)
-    pipeline = WanPipeline.from_pretrained(given.ckpt_dir)
-    settings = SamplingSettings(steps=given.steps)
+    job = vary(demo_job(given.ckpt_dir), sample_steps=given.steps)
+    session = Session(job, show_progress=False)
     started = time.monotonic()
-    sampled = sample_held_out(pipeline, count=given.prompts, first_seed=given.first_seed, settings=settings)
+    sampled = sample_held_out(session, job.plan, count=given.prompts, first_seed=given.first_seed)
     report: dict[str, Any] = {
         "prompts": given.prompts,
         "steps": given.steps,
@@ -68,25 +64,24 @@ def main(arguments: list[str]) -> int:
     }
     unguided, empty = None, None
     if not given.quick:
-        unguided, empty = _without_guidance(pipeline, given)
+        unguided, empty = _without_guidance(session, job, given)
         report["guidance_1"] = unguided.obedience()
         report["empty_prompt_plausible"] = plausible_share(empty)
-        report |= _ground_truth(pipeline, count=given.truth_clips)
+        report |= _ground_truth(session.checkpoint.path, count=given.truth_clips)
     _write(report, sampled, empty, given.output_dir)
-    return 0
 
 
-def _without_guidance(pipeline: WanPipeline, given: argparse.Namespace) -> tuple[Sampled, Sampled]:
+def _without_guidance(session: Session, job: Job, given: argparse.Namespace) -> tuple[Sampled, Sampled]:
     """The same prompts and seeds at guidance 1, and the empty prompt."""
-    plain = SamplingSettings(steps=given.steps, guidance_low_noise=1.0, guidance_high_noise=1.0)
-    unguided = sample_held_out(pipeline, count=given.prompts, first_seed=given.first_seed, settings=plain)
-    return unguided, empty_prompt(pipeline, count=16, first_seed=given.first_seed, settings=plain)
+    plan = vary(job, sample_guide_scale=(1.0,)).plan
+    unguided = sample_held_out(session, plan, count=given.prompts, first_seed=given.first_seed)
+    return unguided, empty_prompt(session, plan, count=16, first_seed=given.first_seed)
 
 
-def _ground_truth(pipeline: WanPipeline, *, count: int) -> dict[str, Any]:
+def _ground_truth(checkpoint: Path, *, count: int) -> dict[str, Any]:
     """The detector on rendered clips and on their reconstructions, and the reconstructions' PSNR."""
     videos, truth = truth_clips(count=count, seed=7)
-    decoded = reconstruct(pipeline, videos)
+    decoded = reconstruct(AutoencoderKLWan.from_pretrained(checkpoint, subfolder="vae"), videos)
     return {
         "truth_clips": count,
         "detector_on_truth": share_right(tuple(read_clip(video) for video in videos), truth),
@@ -111,9 +106,9 @@ def _write(report: dict[str, Any], sampled: Sampled, empty: Sampled | None, outp
     print(json.dumps(rest, indent=1))
 
 
-def _parser() -> _Parser:
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ckpt_dir", type=Path, default=Path("checkpoints/t2v-demo"))
+def _parser() -> Parser:
+    parser = tool_parser(NAME, __doc__)
+    parser.add_argument("--ckpt_dir", type=Path, help="default: the model that ships with the project")
     parser.add_argument("--output_dir", type=Path, required=True, help="where the report and the sheet go")
     parser.add_argument("--prompts", type=int, default=96, help="held-out prompts, one seed each (default %(default)s)")
     parser.add_argument("--first_seed", type=int, default=1000)
@@ -125,4 +120,4 @@ def _parser() -> _Parser:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    sys.exit(run_tool(NAME, main))

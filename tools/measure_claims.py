@@ -1,4 +1,4 @@
-"""Measure every claim of the seeds' documents on the demo model and write the table of docs/experiments.md.
+"""Measure every claim of the founding documents on the demo model and write the table of docs/experiments.md.
 
     python tools/measure_claims.py                   measure, print the table, write claims/
     python tools/measure_claims.py --update_docs     also rewrite the tables in docs/ and the figures in docs/images/
@@ -6,62 +6,52 @@
 By default two held-out prompts for each motion of the demo model, with two seeds: 36 cases, each with every method.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from door import run_tool, tool_parser
 from claims.docs import markdown_table, method_table, write_figures
 from claims.documents import update_document
-from claims.rows import Row, claim_rows
-from claims.run import Measurements, claim_sides, measure_cases
-from demo_model.words import held_out_by_motion
+from claims.row import Row
+from claims.rows import claim_rows
+from claims.run import Measurements, claim_methods, measure_cases
+from claims.sample import MIN_CLIPS, sample_clips
 from wan.analysis.comparison import finite, summarise
 from wan.analysis.plots import require_plotting
-from wan.configs import PROJECT_DIR
+from wan.commands import SOURCE_DIR
 from wan.errors import InvalidInput
-from wan.instruments.flags import (
-    DEMO_TASK,
-    add_output_flags,
-    add_request_flags,
-    cases_from,
-    make_options,
-    parse_flags,
-    run_tool,
-    tool_parser,
-)
-from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
-from wan.options import Parser, add_machine_flags
+from wan.flags import Groups, Parser
+from wan.instruments.flags import DEMO_TASK, Case, add_measuring_flags, cases_from, measured_job
+from wan.job import Job
 from wan.runs import checkpoint_identity, environment_versions, write_json_atomic, write_text_atomic
-from wan.runs.results import claim_directory
-from wan.session import Session
+from wan.runs.folders import claim_directory
+from wan.session import Session, open_job_checkpoint
 
 NAME = "measure_claims.py"
-DOCUMENTS = (PROJECT_DIR / "docs" / "experiments.md", PROJECT_DIR / "docs" / "experiments.zh.md")
-IMAGES = PROJECT_DIR / "docs" / "images"
-PROMPTS_PER_MOTION, DEFAULT_SEEDS = 2, [0, 1]
-MIN_CASES = 16
+DOCUMENTS = (SOURCE_DIR / "docs" / "experiments.md", SOURCE_DIR / "docs" / "experiments.zh.md")
+IMAGES = SOURCE_DIR / "docs" / "images"
 
 
 def main(argv: Sequence[str]) -> None:
-    args = parse_flags(build_parser(), argv)
+    args = build_parser().parse_args(argv)
     require_plotting()
-    if args.task == DEMO_TASK and not args.prompt and not args.prompt_file:
-        args.prompt = [combination.caption() for combination in held_out_by_motion(PROMPTS_PER_MOTION)]
-    cases = cases_from(args)
-    if args.update_docs and len(cases) < MIN_CASES:
-        raise InvalidInput(f"--update_docs with {len(cases)} cases: a table needs at least {MIN_CASES} prompts x seeds")
-    options = make_options(args, prompt=cases[0].prompt)
-    checkpoint = open_checkpoint(options.config, find_checkpoint_dir(options.config, options.ckpt_dir))
-    sides = claim_sides(options, checkpoint)
-    directory = claim_directory(options.output_dir, flag="--output_dir", overwrite=options.overwrite)
-    print(f"{len(cases)} cases x {len(sides)} runs into {directory}")
-    session = Session(options, show_progress=False)
-    session.warm_up((side.plan for side in sides), prompt=cases[0].prompt)
-    found = measure_cases(sides, cases, session, checkpoint, print)
+    job = measured_job(args)
+    cases = _cases(args, job)
+    if args.update_docs and len(cases) < MIN_CLIPS:
+        raise InvalidInput(f"--update_docs with {len(cases)} cases: a table needs at least {MIN_CLIPS} prompts x seeds")
+    checkpoint = open_job_checkpoint(job)
+    methods = claim_methods(job, checkpoint.denoiser_size)
+    directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite)
+    print(f"{len(cases)} cases x {len(methods)} runs into {directory}")
+    session = Session(job, checkpoint=checkpoint, show_progress=False)
+    session.warm_up((method.plan for method in methods), prompt=cases[0].prompt)
+    found = measure_cases(methods, cases, session, print)
     rows = claim_rows(found)
     provenance = {
         "checkpoint": checkpoint_identity(checkpoint.path)["id"],
-        "versions": environment_versions(str(session.pipeline.device)),
+        "versions": environment_versions(str(session.device)),
         "cases": [{"prompt": case.prompt, "seed": case.seed} for case in cases],
     }
     tables = [f"{markdown_table(rows, language)}\n\n{method_table(found, language)}" for language in (0, 1)]
@@ -80,12 +70,17 @@ def main(argv: Sequence[str]) -> None:
 def build_parser() -> Parser:
     parser = tool_parser(NAME, __doc__)
     parser.add_argument("--update_docs", action="store_true", help="rewrite the tables in docs/ and docs/images/")
-    add_request_flags(parser.add_argument_group("what to generate"))
-    parser.set_defaults(seed=DEFAULT_SEEDS)
-    parser.add_argument("--sample_steps", type=int, help="default: the task's")
-    add_machine_flags(parser.add_argument_group("machine"))
-    add_output_flags(parser.add_argument_group("output"), output_dir="claims")
+    groups = Groups(parser)
+    add_measuring_flags(groups, output_dir="claims")
+    parser.set_defaults(seed=None)
     return parser
+
+
+def _cases(args: argparse.Namespace, job: Job) -> list[Case]:
+    """The sample of the documents, or what the flags ask for instead."""
+    if job.config.name == DEMO_TASK and not (args.prompt or args.prompt_file or args.seed):
+        return [clip.case for clip in sample_clips()]
+    return cases_from(args, job)
 
 
 def _rows(rows: Sequence[Row]) -> list[dict[str, Any]]:

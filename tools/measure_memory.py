@@ -22,14 +22,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from door import run_tool, tool_parser
 from memory.synthetic import TINY, Sizes, official_sizes, refuse_full_disk, write_checkpoint
 from memory.watch import Memory, refuse_other_systems
 from wan.errors import InvalidInput, WanError
+from wan.flags import Parser
 from wan.instruments.bench.tables import markdown_table
 from wan.models.devices import DTYPES, pick_device
-from wan.options import Parser
 from wan.runs import environment_versions, write_json_atomic
-from wan.runs.results import refuse_existing
+from wan.runs.folders import refuse_existing
 
 TOOLS_DIR = Path(__file__).resolve().parent
 PROBE = "memory.probe"
@@ -82,35 +83,18 @@ class Row:
         return asdict(self) | {"allocated": self.allocated, "resident": self.resident, "claim": self.claim}
 
 
-def main(argv: Sequence[str]) -> int:
-    """Exit codes: see above."""
-    try:
-        args = build_parser().parse_args(argv)
-        refuse_existing(args.output, flag="--output")
-        refuse_other_systems()
-        result = measure(args)
-        print(format_result(result))
-        if args.output:
-            write_json_atomic(args.output, result | {"rows": [row.as_dict() for row in result["rows"]]})
-    except InvalidInput as error:
-        print(f"measure_memory.py: {error}", file=sys.stderr)
-        return 2
-    except (WanError, OSError) as error:
-        print(f"measure_memory.py: failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("measure_memory.py: interrupted; the checkpoint is removed", file=sys.stderr)
-        return 1
-    return 0
+def main(argv: Sequence[str]) -> None:
+    args = build_parser().parse_args(argv)
+    refuse_existing(args.output, flag="--output")
+    refuse_other_systems()
+    result = measure(args)
+    print(format_result(result))
+    if args.output:
+        write_json_atomic(args.output, result | {"rows": [row.as_dict() for row in result["rows"]]})
 
 
 def build_parser() -> Parser:
-    parser = Parser(
-        prog="tools/measure_memory.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = tool_parser("measure_memory.py", __doc__)
     parser.add_argument(
         "--gigabytes", type=float, default=2.0, help="size of one expert in --dtype, about: whole layers (%(default)s)"
     )
@@ -226,4 +210,4 @@ def _cells(row: Row) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_tool("measure_memory.py", main))

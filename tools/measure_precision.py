@@ -8,7 +8,6 @@ with eager attention, which this project runs and which equals the official enco
 PyTorch's fused one. On the CPU, in seconds. Exit codes: 0; 2 for bad input; 1 for other failures.
 """
 
-import argparse
 import functools
 import json
 import sys
@@ -23,19 +22,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import UMT5Config, UMT5EncoderModel
 
-from wan.configs import PROJECT_DIR
-from wan.errors import CheckpointError, InvalidInput, WanError
+from door import run_tool, tool_parser
+from wan.commands import SOURCE_DIR
+from wan.errors import CheckpointError
+from wan.flags import Parser
 from wan.instruments.bench.tables import markdown_table
 from wan.loading.component import Component
 from wan.loading.official_configs import denoiser_config, text_encoder_config
 from wan.loading.official_keys import T5_RULES, T5_TIED, denoiser_key_map, key_map_by_rules, tie
 from wan.loading.weights import SafetensorsWeights
 from wan.models.devices import DTYPES
-from wan.options import Parser
 from wan.runs import write_json_atomic
-from wan.runs.results import refuse_existing
+from wan.runs.folders import refuse_existing
 
-DATA = PROJECT_DIR / "tests" / "data"
+DATA = SOURCE_DIR / "tests" / "data"
 CPU = torch.device("cpu")
 
 # (recorded run, prefix of its tensors): (weights, key of their config.json in the manifest)
@@ -62,31 +62,17 @@ class Difference:
     scale: float
 
 
-def main(argv: Sequence[str]) -> int:
-    """Exit codes: see above."""
-    try:
-        args = build_parser().parse_args(argv)
-        refuse_existing(args.output, flag="--output")
-        rows = measure(DTYPES[args.dtype])
-        print(format_rows(rows, args.dtype))
-        if args.output:
-            write_json_atomic(args.output, {"dtype": args.dtype, "rows": [asdict(row) for row in rows]})
-    except InvalidInput as error:
-        print(f"measure_precision.py: {error}", file=sys.stderr)
-        return 2
-    except (WanError, OSError) as error:
-        print(f"measure_precision.py: failed: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(argv: Sequence[str]) -> None:
+    args = build_parser().parse_args(argv)
+    refuse_existing(args.output, flag="--output")
+    rows = measure(DTYPES[args.dtype])
+    print(format_rows(rows, args.dtype))
+    if args.output:
+        write_json_atomic(args.output, {"dtype": args.dtype, "rows": [asdict(row) for row in rows]})
 
 
 def build_parser() -> Parser:
-    parser = Parser(
-        prog="tools/measure_precision.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = tool_parser("measure_precision.py", __doc__)
     lower = sorted(name for name, dtype in DTYPES.items() if dtype.itemsize < torch.float32.itemsize)
     parser.add_argument("--dtype", choices=lower, default="bfloat16", help="to compare with float32 (%(default)s)")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
@@ -185,4 +171,4 @@ def _difference(what: str, rounded: Tensor, exact: Tensor) -> Difference:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_tool("measure_precision.py", main))

@@ -12,18 +12,22 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
+from door import run_tool, tool_parser
 from demo_model.export import export_pipeline
 from demo_model.latents import encode_latents
 from demo_model.store import Budget, Log
 from demo_model.train_denoiser import RECIPES, DenoiserSettings, train_denoiser
 from demo_model.train_vae import VAE_RECIPES, VaeSettings, train_vae
+from wan.errors import InvalidInput
+from wan.flags import Parser
 
+NAME = "train_demo_model.py"
 STAGES = ("vae", "latents", "base", "experts", "decoder", "export")
 PARTS = ("expert_high", "expert_low")
 DEFAULT_STEPS = {"vae": 4_400, "base": 2_000, "expert_high": 16_900, "expert_low": 12_700, "decoder": 4_600}
@@ -43,29 +47,16 @@ class Options:
     command: tuple[str, ...]
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence and exits with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"train_demo_model: {message}", file=sys.stderr)
-        raise SystemExit(2)
-
-
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> None:
     """Runs the chosen stages in order."""
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     log = Log(options.work_dir / "log.jsonl")
-    try:
-        for stage in options.stages:
+    for stage in options.stages:
+        try:
             run_stage(stage, options, log)
-    except FileNotFoundError as error:  # a stage that needs an earlier one
-        print(f"train_demo_model: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"train_demo_model: stopped; the same command continues from {options.work_dir}", file=sys.stderr)
-        return 130
-    return 0
+        except FileNotFoundError as error:
+            raise InvalidInput(str(error)) from error  # a stage that needs an earlier one
 
 
 def run_stage(stage: str, options: Options, log: Log) -> None:
@@ -98,7 +89,7 @@ def _run_experts(options: Options) -> None:
             raise SystemExit(process.returncode)
 
 
-def parse(arguments: list[str]) -> Options:
+def parse(arguments: Sequence[str]) -> Options:
     """The checked command line; a mistake is one sentence on stderr and exit code 2."""
     parser = _parser()
     given = parser.parse_args(arguments)
@@ -124,7 +115,7 @@ def parse(arguments: list[str]) -> Options:
     )
 
 
-def _budget(parser: _Parser, given: argparse.Namespace, stage: str) -> Budget:
+def _budget(parser: Parser, given: argparse.Namespace, stage: str) -> Budget:
     minutes, steps = getattr(given, f"{stage}_minutes"), getattr(given, f"{stage}_steps")
     if minutes is not None and steps is not None:
         parser.error(f"give either --{stage}_minutes or --{stage}_steps, not both")
@@ -135,8 +126,8 @@ def _budget(parser: _Parser, given: argparse.Namespace, stage: str) -> Budget:
     return Budget(steps=DEFAULT_STEPS[stage] if steps is None else steps)
 
 
-def _parser() -> _Parser:
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> Parser:
+    parser = tool_parser(NAME, __doc__)
     parser.add_argument("--work_dir", type=Path, required=True, help="folder for states, latents and the log")
     parser.add_argument("--export", type=Path, default=Path("checkpoints/t2v-demo"), help="where the pipeline goes")
     parser.add_argument("--stages", default=",".join(STAGES), help="comma-separated, in order (default: all)")
@@ -152,4 +143,4 @@ def _parser() -> _Parser:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    sys.exit(run_tool(NAME, main, interrupted="the same command continues"))

@@ -1,6 +1,5 @@
-"""The image file that a video starts from: which tasks take one, its size, its pixels."""
+"""The image file that a video starts from: which tasks take one, and its pixels."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,18 +9,14 @@ from wan.errors import InvalidInput
 if TYPE_CHECKING:
     from PIL import Image
 
-_NEEDS_IMAGE: Mapping[str, bool | None] = {"WanT2V": False, "WanI2V": True, "WanTI2V": None}
-"""By entry class; None: as the user likes."""
 
-
-def image_path(config: TaskConfig, path: str | None, *, dry_run: bool = False) -> Path | None:
-    """``--image`` as a path; ``InvalidInput`` when the task takes none, or needs one to make a video from."""
-    needed = _NEEDS_IMAGE[config.entry]
-    if path is None and needed and not dry_run:
+def image_path(config: TaskConfig, path: Path | None, *, is_needed: bool = True) -> Path | None:
+    """``--image``; ``InvalidInput`` when the task takes none, or needs one and ``is_needed`` asks for it now."""
+    if path is None and config.image == "needed" and is_needed:
         raise InvalidInput(f"--task {config.name} makes a video from an image; give one with --image FILE")
-    if path is not None and needed is False:
+    if path is not None and config.image == "none":
         raise InvalidInput(f"--image {path} cannot be used: --task {config.name} starts from text alone; leave it out")
-    return None if path is None else Path(path)
+    return path
 
 
 def open_image(path: Path) -> "Image.Image":

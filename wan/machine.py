@@ -1,51 +1,60 @@
-"""How a run uses the machine: its flags, and what they say together."""
+"""How a run uses the machine: device, precision, offloading and kernels, with their flags."""
 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from wan.configs import TaskConfig
 from wan.errors import InvalidInput
+from wan.flags import Groups, add_flags, argv_of, flag, values_of
 
 OFFLOADS = ("none", "expert", "group")
 ATTENTIONS = ("auto", "native", "flash", "flash3", "sage", "xformers", "flex", "cudnn")
+DTYPE_NAMES = ("float32", "bfloat16", "float16")
+
+GROUP = "machine"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MachineOptions:
-    """Memory and kernels. ``offload``: none (both experts stay on the device), expert (one is in memory at a time) or
-    group (blocks visit the device)."""
+class Machine:
+    """Device, precision, memory and kernels; None: the best device here, the task's dtype, the model's offloading."""
 
-    offload: str
-    vae_tiling: bool
-    text_cache: Path | None
-    attention: str
-
-
-def add_machine_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps (auto)")
-    group.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), help="of the networks; default: the task's"
-    )
-    group.add_argument(
-        "--offload_model", type=_bool, metavar="BOOL", help="one expert in memory at a time: --offload expert (True)"
-    )
-    group.add_argument(
-        "--offload",
+    device: str | None = flag(None, "auto, cpu, cuda, cuda:1, mps (auto)", group=GROUP)
+    dtype: str | None = flag(None, "of the networks; default: the task's", group=GROUP, choices=DTYPE_NAMES)
+    offload: str | None = flag(
+        None,
+        "none: both experts stay on the device; expert: one is in memory at a time; group: blocks visit the device in "
+        "turn, for small cards (expert; none for the demo model)",
+        group=GROUP,
         choices=OFFLOADS,
-        help="none: both experts stay on the device; expert: one is in memory at a time; group: blocks visit the "
-        "device in turn, for small cards (expert)",
     )
-    group.add_argument("--t5_cpu", action="store_true", help="run the text encoder on the CPU")
-    group.add_argument("--text_cache", metavar="DIR", help="keep text embeddings here; known prompts need no encoder")
-    group.add_argument("--vae_tiling", action="store_true", help="decode in tiles: less memory, faint seams")
-    group.add_argument("--attention", choices=ATTENTIONS, default="auto", help="attention kernels (%(default)s)")
+    t5_cpu: bool = flag(False, "run the text encoder on the CPU", group=GROUP)
+    text_cache: Path | None = flag(
+        None, "keep text embeddings here; known prompts need no encoder", group=GROUP, read=Path, metavar="DIR"
+    )
+    vae_tiling: bool = flag(False, "decode in tiles: less memory, faint seams", group=GROUP)
+    attention: str = flag("auto", "attention kernels (%(default)s)", group=GROUP, choices=ATTENTIONS)
+    batch_cfg: bool = flag(False, "both guidance passes in one forward (more memory)", group=GROUP)
+
+    def offload_for(self, config: TaskConfig) -> str:
+        """The offloading that was asked for, or the one that suits the model: the small demo model stays in memory."""
+        return self.offload or ("none" if config.bundled_checkpoint else "expert")
+
+
+def add_machine_flags(groups: Groups) -> None:
+    """The flags of ``Machine``, and the official spellings."""
+    add_flags(groups, Machine)
+    group = groups[GROUP]
+    group.add_argument(
+        "--offload_model", type=_bool, metavar="BOOL", help="the official spelling: --offload expert (True) or none"
+    )
     group.add_argument(
         "--convert_model_dtype", action="store_true", help="accepted for compatibility: models always load in --dtype"
     )
 
 
-def machine_options(args: argparse.Namespace) -> MachineOptions:
-    """The flags of the group; ``InvalidInput`` when two of them disagree."""
+def machine_of(args: argparse.Namespace) -> Machine:
+    """Parsed flags as a ``Machine``; ``InvalidInput`` when two of them disagree."""
     official = {None: None, True: "expert", False: "none"}[args.offload_model]
     agreeing = {"none": False, "expert": True, "group": True}
     if args.offload and args.offload_model not in (None, agreeing[args.offload]):
@@ -53,12 +62,12 @@ def machine_options(args: argparse.Namespace) -> MachineOptions:
             f"--offload {args.offload} and --offload_model {args.offload_model} contradict each other; "
             "give --offload alone"
         )
-    return MachineOptions(
-        offload=args.offload or official or "expert",
-        vae_tiling=args.vae_tiling,
-        text_cache=Path(args.text_cache) if args.text_cache else None,
-        attention=args.attention,
-    )
+    return Machine(**values_of(Machine, args) | {"offload": args.offload or official})
+
+
+def machine_as_argv(machine: Machine) -> list[str]:
+    """The flags that ``machine_of`` reads back as the same machine."""
+    return argv_of(machine)
 
 
 def _bool(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import functools
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
-from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
+from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
 from wan.loading.models import (
     check_weights,
     load_image_encoder,
@@ -24,11 +25,12 @@ from wan.loading.text_source import TextSource
 from wan.loading.vocabulary import read_vocabulary
 from wan.machine import OFFLOADS
 from wan.models.attention import check_attention
+from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import BindNetwork, Evaluate, TextConditioned, one_by_one
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
 from wan.models.text import unknown_words
-from wan.sampling.completion import completion_for
+from wan.sampling.completion import Completion, completion_for
 from wan.sampling.conditioning import LatentInput, TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
@@ -72,7 +74,8 @@ class Pipeline:
         init_on_cpu: bool = True,
         convert_model_dtype: bool = False,
         *,
-        device: str | None = None,
+        checkpoint: Checkpoint | None = None,
+        device: str | torch.device | None = None,
         dtype: str | None = None,
         evaluate: Evaluate = one_by_one,
         offload: str | None = None,
@@ -82,7 +85,8 @@ class Pipeline:
     ) -> None:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
-        ``offload`` (none, expert, group) overrides ``offload_model`` of every call; ``text_cache`` is a folder.
+        ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
+        ``offload_model`` of every ``generate``; ``text_cache`` is a folder.
         ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
@@ -94,31 +98,29 @@ class Pipeline:
         self.forward_counter = ForwardCounter()
         _refuse_offload(offload, self.device)
         check_attention(attention, device=self.device, dtype=self.dtype)
-        self._checkpoint = open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
+        self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
-        self._texts = TextSource(
-            self._checkpoint,
-            dtype=_at_least(torch.bfloat16, self.dtype),
-            device=CPU if t5_cpu else self.device,
-            cache_dir=text_cache,
-        )
+        text_device, text_dtype = CPU if t5_cpu else self.device, _at_least(torch.bfloat16, self.dtype)
+        self._texts = TextSource(self._checkpoint, dtype=text_dtype, device=text_device, cache_dir=text_cache)
         self._vae = load_vae(self._checkpoint, device=self.device, tiling=vae_tiling)
-        self._offload = offload
+        self._asked_offload, self._offload = offload, offload or "expert"
         self._prepare_expert = functools.partial(
             prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention
         )
         self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
         self._evaluate = evaluate
+        self._turn = threading.Lock()
 
     @explained_out_of_memory()
-    def encode(self, prompt: str, negative_prompt: str = "", *, offload_model: bool = True) -> Contexts:
+    def encode(self, prompt: str, negative_prompt: str = "", *, offload: str | None = None) -> Contexts:
         """Text embeddings (1, T, D) per branch; an empty negative prompt means the task's default one.
 
-        ``offload_model`` drops the text encoder afterwards; the next call reads it again.
+        Unless ``offload`` (default: the constructor's) is none, the text encoder is dropped afterwards, and the next
+        call reads it again.
         """
         texts = {Branch.COND: prompt, Branch.UNCOND: negative_prompt or self.config.sample_neg_prompt}
         contexts = {branch: self._texts.embed(text).to(self.device) for branch, text in texts.items()}
-        if self._offload_mode(offload_model) != "none":
+        if (offload or self._offload) != "none":
             self._texts.drop()
         return contexts
 
@@ -137,30 +139,38 @@ class Pipeline:
         *,
         seed: int,
         conditioning: Conditioning = TEXT_ONLY,
-        offload_model: bool = True,
+        offload: str | None = None,
         observers: Sequence[Observer] = (),
+        wrap: WrapDenoiser = as_it_is,
+        completion: Completion | None = None,
     ) -> Tensor:
         """Latents (C, F, h, w), float32, for a plan and a seed; the noise is drawn for all latent frames at once.
 
-        ``offload_model`` drops an expert's weights when its stage ends; without it both stay on the device.
+        ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
+        ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``completion``
+        stands in for the plan's. One call runs at a time, because a stage sets up the networks for itself: another
+        thread's call waits.
         """
         generator = torch.Generator(device=self.device).manual_seed(seed)
         noise = torch.randn(plan.geometry.latent_shape(), generator=generator, device=self.device)
-        latents = sample(
-            plan,
-            noise=noise[None],
-            contexts=contexts,
-            experts=ExpertPool(
-                self._expert_store(self._offload_mode(offload_model), plan),
-                evaluate=self._evaluate,
-                on_forward=self.forward_counter,
-                bind=conditioning.bind,
-            ),
-            solver=make_solver(plan),
-            latent_input=conditioning.latent_input,
-            completion=completion_for(plan.frame_completion),
-            observers=observers,
+        experts = ExpertPool(
+            self._expert_store(offload or self._offload, plan),
+            evaluate=self._evaluate,
+            on_forward=self.forward_counter,
+            bind=conditioning.bind,
+            wrap=wrap,
         )
+        with self._turn:
+            latents = sample(
+                plan,
+                noise=noise[None],
+                contexts=contexts,
+                experts=experts,
+                solver=make_solver(plan),
+                latent_input=conditioning.latent_input,
+                completion=completion or completion_for(plan.frame_completion),
+                observers=observers,
+            )
         return latents[0]
 
     @explained_out_of_memory()
@@ -189,15 +199,16 @@ class Pipeline:
         observers: Sequence[Observer],
     ) -> Tensor:
         """What every ``generate`` does once its arguments are settings and a shape: a video (3, N, H, W)."""
+        offload = self._asked_offload or ("expert" if offload_model else "none")
         plan = make_plan(settings, geometry)
         conditioning = self.condition(image, geometry)
-        contexts = self.encode(prompt, negative_prompt, offload_model=offload_model)
+        contexts = self.encode(prompt, negative_prompt, offload=offload)
         latents = self.sample(
             plan,
             contexts,
             seed=resolve_seed(seed),
             conditioning=conditioning,
-            offload_model=offload_model,
+            offload=offload,
             observers=observers,
         )
         return self.decode(latents)
@@ -210,9 +221,6 @@ class Pipeline:
         """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped at once."""
         dtype = _at_least(torch.float16, self.dtype)
         return load_image_encoder(self._checkpoint, dtype=dtype, device=self.device).encode(pixels.to(self.device))
-
-    def _offload_mode(self, offload_model: bool) -> str:
-        return self._offload or ("expert" if offload_model else "none")
 
     def _expert_store(self, mode: str, plan: Plan) -> ExpertStore:
         if mode == "none":

@@ -1,4 +1,9 @@
-"""A pipeline that is loaded once and runs many plans: comparisons, sweeps and measurements read the weights once."""
+"""A loaded pipeline that makes many videos: the owner of checkpoint, device and image conditioning.
+
+Comparisons, sweeps, measurements and ``generate`` itself work through it, so that weights are read once. A session
+makes one video at a time (the pipeline's networks are set up for the stage that runs); another thread waits for its
+turn.
+"""
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -7,11 +12,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from wan.options import Options
+import wan
+from wan.job import Job
+from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
+from wan.loading.models import silence_loading_bars
+from wan.models.cache import WrapDenoiser, as_it_is
+from wan.models.denoiser import batched, one_by_one
+from wan.models.devices import pick_device
+from wan.pipeline import Conditioning, Pipeline
+from wan.sampling.geometry import Geometry
 from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepTimer, TimerResume
 from wan.sampling.plan import Plan
 from wan.sampling.protocols import Contexts
-from wan.workflow import open_conditions, open_pipeline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,20 +49,53 @@ class Sampled:
 
 
 class Session:
-    """Checkpoint, device and dtype of ``options``; prompts, seeds and plans are given run by run."""
+    """One checkpoint on one device, as a job's ``machine`` says; prompts, seeds and plans are given run by run."""
 
-    def __init__(self, options: Options, *, show_progress: bool = True) -> None:
-        """Raises what the entry class raises for a checkpoint or device that cannot be used."""
-        self.options = options
-        self.pipeline = open_pipeline(options)
-        self._conditions = open_conditions(options, self.pipeline)
+    def __init__(self, job: Job, *, checkpoint: Checkpoint | None = None, show_progress: bool = True) -> None:
+        """Raises what the entry class raises for a checkpoint or device that cannot be used.
+
+        ``checkpoint``: the job's, when the caller has opened it before.
+        """
+        silence_loading_bars()
+        machine = job.request.machine
+        self.config = job.config
+        self.checkpoint = checkpoint or open_job_checkpoint(job)
+        self.device = pick_device(machine.device)
+        entry: type[Pipeline] = getattr(wan, job.config.entry)
+        self.pipeline = entry(
+            job.config,
+            checkpoint=self.checkpoint,
+            t5_cpu=machine.t5_cpu,
+            device=self.device,
+            dtype=machine.dtype,
+            evaluate=batched if machine.batch_cfg else one_by_one,
+            offload=machine.offload_for(job.config),
+            attention=machine.attention,
+            vae_tiling=machine.vae_tiling,
+            text_cache=machine.text_cache,
+        )
+        self._image = job.image
+        self._negative_prompt = job.negative_prompt
+        self._conditionings: dict[Geometry, Conditioning] = {}
         self._contexts: dict[str, Contexts] = {}
         self._show_progress = show_progress
 
-    def sample(self, plan: Plan, *, prompt: str, seed: int, observers: Sequence[Observer] = ()) -> Sampled:
-        """One run. The same prompt and seed give the same text and the same noise to every plan."""
-        contexts = self._encode(prompt)
-        counter, timer = self.pipeline.forward_counter, StepTimer(device=self.pipeline.device)
+    def sample(
+        self,
+        plan: Plan,
+        *,
+        prompt: str,
+        seed: int,
+        observers: Sequence[Observer] = (),
+        wrap: WrapDenoiser = as_it_is,
+        timer: StepTimer | None = None,
+    ) -> Sampled:
+        """One run. The same prompt and seed give the same text and the same noise to every plan.
+
+        ``timer``: the caller's, which keeps what was timed when the run ends early.
+        """
+        contexts, conditioning = self.contexts(prompt), self.conditioning(plan.geometry)
+        counter, timer = self.pipeline.forward_counter, timer or StepTimer(device=self.device)
         forwards, token_forwards = counter.total, counter.token_forwards
         with ExitStack() as stack:
             watching: list[Observer] = [timer, NaNGuard(), *observers]
@@ -60,9 +105,9 @@ class Session:
                 plan,
                 contexts,
                 seed=seed,
-                conditioning=self._conditions,
-                offload_model=self.options.offload_model,
+                conditioning=conditioning,
                 observers=[*watching, TimerResume(timer)],
+                wrap=wrap,
             )
         return Sampled(
             plan=plan,
@@ -77,28 +122,32 @@ class Session:
 
     def decode(self, latents: Tensor) -> np.ndarray:
         """Latents (C, F, h, w) to a video (N, H, W, 3), float32 in [0, 1]: what the metrics measure."""
-        video = self.pipeline.decode(latents)
-        return as_unit_video(video)
+        return as_unit_video(self.pipeline.decode(latents))
 
     def warm_up(self, plans: Iterable[Plan], *, prompt: str) -> None:
         """The first step of every stage of every plan, thrown away: loads the experts, meets every shape once."""
         for plan in plans:
             firsts = replace(plan, steps=tuple(stage.steps[0] for stage in plan.stages))
-            self.pipeline.sample(
-                firsts,
-                self._encode(prompt),
-                seed=0,
-                conditioning=self._conditions,
-                offload_model=self.options.offload_model,
-            )
+            conditioning = self.conditioning(plan.geometry)
+            self.pipeline.sample(firsts, self.contexts(prompt), seed=0, conditioning=conditioning)
 
-    def _encode(self, prompt: str) -> Contexts:
-        # text embeddings are small, and an offloaded text encoder is read anew for every prompt
+    def contexts(self, prompt: str) -> Contexts:
+        """Text embeddings of a prompt and of the job's negative prompt, encoded once: an offloaded text encoder is read
+        anew for every text."""
         if prompt not in self._contexts:
-            self._contexts[prompt] = self.pipeline.encode(
-                prompt, self.options.negative_prompt, offload_model=self.options.offload_model
-            )
+            self._contexts[prompt] = self.pipeline.encode(prompt, self._negative_prompt)
         return self._contexts[prompt]
+
+    def conditioning(self, geometry: Geometry) -> Conditioning:
+        """What the job's image conditions in a video of that shape, encoded once for each shape."""
+        if geometry not in self._conditionings:
+            self._conditionings[geometry] = self.pipeline.condition(self._image, geometry)
+        return self._conditionings[geometry]
+
+
+def open_job_checkpoint(job: Job) -> Checkpoint:
+    """The checkpoint that a job runs on, checked; ``CheckpointError`` says what is wrong with it."""
+    return open_checkpoint(job.config, find_checkpoint_dir(job.config, job.request.ckpt_dir))
 
 
 def as_unit_video(video: Tensor) -> np.ndarray:

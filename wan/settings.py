@@ -3,21 +3,14 @@
 from dataclasses import dataclass
 
 from wan.configs import TaskConfig
-from wan.errors import InvalidInput
-
-DEFAULT_TRUNCATION_MODE = "decay"  # the closest to the same-seed baseline: docs/cfg-truncation.md
-DEFAULT_FRAME_POSITIONS = (
-    "consecutive"  # what the seeds describe; "spread" is closer to the baseline: docs/half-frame.md
-)
+from wan.shortcuts import Shortcuts, shortcut_values
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SamplingSettings:
-    """Everything that decides the plan, apart from the video's shape.
+class SamplingSettings(Shortcuts):
+    """Everything that decides the plan, apart from the video's shape: the official settings, and the shortcuts.
 
     ``boundary`` None means a single expert, which is guided by ``low_noise_guidance_scale``.
-    ``frame_completion`` None means that every stage works on all frames; a name switches half-frame generation on, and
-    ``frame_positions`` says where in time its stages believe the kept frames to be.
     """
 
     solver: str
@@ -26,11 +19,6 @@ class SamplingSettings:
     boundary: float | None
     low_noise_guidance_scale: float
     high_noise_guidance_scale: float
-    cfg_truncate_steps: int = 0
-    cfg_truncate_high_noise_steps: int = 0
-    cfg_truncate_mode: str = DEFAULT_TRUNCATION_MODE
-    frame_completion: str | None = None
-    frame_positions: str = DEFAULT_FRAME_POSITIONS
 
 
 def guidance_scales(value: float | tuple[float, float]) -> tuple[float, float]:
@@ -39,27 +27,6 @@ def guidance_scales(value: float | tuple[float, float]) -> tuple[float, float]:
         return float(value), float(value)
     low, high = value
     return float(low), float(high)
-
-
-def frame_completion_name(*, half_frame: bool, improved: bool, name: str | None = None) -> str | None:
-    """The completion that the flags ask for, ``name`` over ``improved``; None when half-frame generation is off."""
-    if (improved or name) and not half_frame:
-        flag = f"--frame_completion {name}" if name else "--enable_improved_frame_completion"
-        raise InvalidInput(f"{flag} needs --enable_half_frame_generation; give both")
-    if improved and name not in (None, "improved"):
-        raise InvalidInput(
-            f"--frame_completion {name} and --enable_improved_frame_completion contradict each other; give one of them"
-        )
-    if not half_frame:
-        return None
-    return name or ("improved" if improved else "repeat")
-
-
-def frame_positions_name(name: str | None, *, half_frame: bool) -> str:
-    """Where the kept frames stand, as the flag asks for, or the default."""
-    if name and not half_frame:
-        raise InvalidInput(f"--frame_positions {name} needs --enable_half_frame_generation; give both")
-    return name or DEFAULT_FRAME_POSITIONS
 
 
 def default_settings(config: TaskConfig) -> SamplingSettings:
@@ -78,32 +45,20 @@ def default_settings(config: TaskConfig) -> SamplingSettings:
 def settings_from(
     config: TaskConfig,
     *,
-    sample_solver: str,
-    sampling_steps: int,
+    solver: str,
+    steps: int,
     shift: float,
     guide_scale: float | tuple[float, float],
-    cfg_truncate_steps: int = 0,
-    cfg_truncate_high_noise_steps: int = 0,
-    cfg_truncate_mode: str = DEFAULT_TRUNCATION_MODE,
-    enable_half_frame_generation: bool = False,
-    enable_improved_frame_completion: bool = False,
-    frame_completion: str | None = None,
-    frame_positions: str | None = None,
+    shortcuts: Shortcuts,
 ) -> SamplingSettings:
     """The arguments of ``generate``, official and ours, as settings."""
     low, high = guidance_scales(guide_scale)
     return SamplingSettings(
-        solver=sample_solver,
-        steps=sampling_steps,
+        solver=solver,
+        steps=steps,
         shift=shift,
         boundary=config.boundary,
         low_noise_guidance_scale=low,
         high_noise_guidance_scale=high,
-        cfg_truncate_steps=cfg_truncate_steps,
-        cfg_truncate_high_noise_steps=cfg_truncate_high_noise_steps,
-        cfg_truncate_mode=cfg_truncate_mode,
-        frame_completion=frame_completion_name(
-            half_frame=enable_half_frame_generation, improved=enable_improved_frame_completion, name=frame_completion
-        ),
-        frame_positions=frame_positions_name(frame_positions, half_frame=enable_half_frame_generation),
+        **shortcut_values(shortcuts),
     )

@@ -1,6 +1,7 @@
 """WanTI2V: text, or text and an image, to video, with the official constructor and ``generate``."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from PIL import Image
 from torch import Tensor
@@ -11,7 +12,8 @@ from wan.sampling.conditioning import FirstFrame
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.image_size import image_geometry
 from wan.sampling.observers import Observer
-from wan.settings import DEFAULT_TRUNCATION_MODE, settings_from
+from wan.settings import settings_from
+from wan.shortcuts import ShortcutArgs, shortcuts_from
 
 
 class WanTI2V(Pipeline):
@@ -42,29 +44,17 @@ class WanTI2V(Pipeline):
         seed: int = -1,
         offload_model: bool = True,
         *,
-        cfg_truncate_steps: int = 0,
-        cfg_truncate_high_noise_steps: int = 0,
-        cfg_truncate_mode: str = DEFAULT_TRUNCATION_MODE,
-        enable_half_frame_generation: bool = False,
-        enable_improved_frame_completion: bool = False,
-        frame_completion: str | None = None,
-        frame_positions: str | None = None,
         observers: Sequence[Observer] = (),
+        **shortcuts: Unpack[ShortcutArgs],
     ) -> Tensor:
         """A video (3, N, H, W) in [-1, 1], of ``size`` from text alone, of ``max_area`` pixels from an image."""
         settings = settings_from(
             self.config,
-            sample_solver=sample_solver,
-            sampling_steps=sampling_steps,
+            solver=sample_solver,
+            steps=sampling_steps,
             shift=shift,
             guide_scale=guide_scale,
-            cfg_truncate_steps=cfg_truncate_steps,
-            cfg_truncate_high_noise_steps=cfg_truncate_high_noise_steps,
-            cfg_truncate_mode=cfg_truncate_mode,
-            enable_half_frame_generation=enable_half_frame_generation,
-            enable_improved_frame_completion=enable_improved_frame_completion,
-            frame_completion=frame_completion,
-            frame_positions=frame_positions,
+            shortcuts=shortcuts_from(shortcuts),
         )
         return self._make(
             input_prompt,

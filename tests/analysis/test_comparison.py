@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from wan.analysis.frames import kept_pixel_frames
 
 from wan.analysis.comparison import CaseResult, Cost, finite, judge, summarise, verdicts, worst_case
 from wan.analysis.comparison_plots import plot_cases, plot_contact_sheet, plot_divergence, plot_per_frame
 from wan.analysis.comparison_report import format_controls, format_method
 from wan.analysis.divergence import relative_difference
-from wan.analysis.frames import kept_pixel_frames
 from wan.analysis.pictures import amplified_difference, side_by_side
 from wan.sampling.geometry import kept_frames
 

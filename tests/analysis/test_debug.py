@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import generate
+from wan.cli.main import run
 from wan.runs.debug_latents import debug_step_files, find_debug_latents, iterate_debug_steps, load_debug_step
 from wan.runs.latents import load_latents
 from wan.runs.record import load_record
@@ -30,8 +30,8 @@ def run_folder(output: Path) -> Path:
 def runs(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same truncated half-frame run without and with debug."""
     plain, debug = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("debug")
-    assert generate.main(command(tiny_checkpoint, plain, *TRUNCATED, *HALF)) == 0
-    assert generate.main(command(tiny_checkpoint, debug, *TRUNCATED, *HALF, "--enable_debug")) == 0
+    assert run("generate", command(tiny_checkpoint, plain, *TRUNCATED, *HALF)) == 0
+    assert run("generate", command(tiny_checkpoint, debug, *TRUNCATED, *HALF, "--enable_debug")) == 0
     return plain, debug
 
 
@@ -83,7 +83,7 @@ def test_error_analysis_reports_the_cost_of_skipped_passes(runs: tuple[Path, Pat
 def test_another_debug_run_gets_its_own_folder(tiny_checkpoint: Path, runs: tuple[Path, Path]) -> None:
     first = runs[1] / "debug_outputs" / "error_analysis" / "error_analysis.json"
     before = first.read_bytes()
-    assert generate.main(command(tiny_checkpoint, runs[1], "--enable_debug", "--debug_dtype", "bfloat16")) == 0
+    assert run("generate", command(tiny_checkpoint, runs[1], "--enable_debug", "--debug_dtype", "bfloat16")) == 0
     assert first.read_bytes() == before
     second = runs[1] / "debug_outputs-2" / "debug_latents" / "latent_step_01.pt"
     assert torch.load(second, weights_only=True)["x_t"].dtype == torch.bfloat16
@@ -94,9 +94,9 @@ def test_another_debug_run_gets_its_own_folder(tiny_checkpoint: Path, runs: tupl
 
 def test_overwrite_removes_the_steps_that_a_shorter_run_does_not_replace(tiny_checkpoint: Path, tmp_path: Path) -> None:
     flags = ["--enable_debug", "--debug_output_dir", str(tmp_path / "debug")]
-    assert generate.main(command(tiny_checkpoint, tmp_path / "a", *flags)) == 0
+    assert run("generate", command(tiny_checkpoint, tmp_path / "a", *flags)) == 0
     short = [*command(tiny_checkpoint, tmp_path / "b", *flags, "--overwrite"), "--sample_steps", "3"]
-    assert generate.main(short) == 0
+    assert run("generate", short) == 0
     assert len(debug_step_files(tmp_path / "debug" / "debug_latents")) == 3
     assert not (tmp_path / "debug-2").exists()
 
@@ -111,7 +111,7 @@ def test_overwrite_removes_the_steps_that_a_shorter_run_does_not_replace(tiny_ch
 def test_refusals_before_any_weight(
     flags: list[str], sentence: str, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert generate.main(command(tiny_checkpoint, tmp_path / "out", *flags)) == 2
+    assert run("generate", command(tiny_checkpoint, tmp_path / "out", *flags)) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -121,7 +121,7 @@ def test_a_full_disk_is_refused(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
-    assert generate.main(command(tiny_checkpoint, tmp_path / "out", "--enable_debug")) == 2
+    assert run("generate", command(tiny_checkpoint, tmp_path / "out", "--enable_debug")) == 2
     assert "the latents of all steps need" in capsys.readouterr().err
 
 

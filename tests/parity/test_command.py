@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import generate
 from tests.goldens import RUNS, TOLERANCE, input_image, recorded, tensors, worst
 from tests.parity.conftest import Materialised
+from wan.cli.main import run as run_command
 from wan.runs.latents import load_latents
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def run_folder(folder: Path) -> Path:
 @pytest.mark.parametrize("layout", ["official", "diffusers"])
 @pytest.mark.parametrize("run", RUNS)
 def test_recorded_run(materialised: Materialised, tmp_path: Path, run: str, layout: str) -> None:
-    assert generate.main([*command(run, materialised(run, layout), tmp_path), "--quiet"]) == 0
+    assert run_command("generate", [*command(run, materialised(run, layout), tmp_path), "--quiet"]) == 0
     latents = load_latents(run_folder(tmp_path) / "latents.safetensors")
     assert worst(latents, tensors(run)["final_latent"]) < TOLERANCE
     record = json.loads((run_folder(tmp_path) / "run.json").read_text())
@@ -70,7 +70,7 @@ def test_recorded_run(materialised: Materialised, tmp_path: Path, run: str, layo
 def test_machine_flags_change_no_latent(materialised: Materialised, tmp_path: Path) -> None:
     run = "i2v_A14B_unipc"
     flags = ["--offload", "none", "--vae_tiling", "--attention", "native", "--text_cache", str(tmp_path / "texts")]
-    assert generate.main([*command(run, materialised(run), tmp_path), *flags, "--quiet"]) == 0
+    assert run_command("generate", [*command(run, materialised(run), tmp_path), *flags, "--quiet"]) == 0
     latents = load_latents(run_folder(tmp_path) / "latents.safetensors")
     assert worst(latents, tensors(run)["final_latent"]) < TOLERANCE
     assert len(list((tmp_path / "texts").iterdir())) == 2
@@ -89,7 +89,7 @@ def test_text_to_image_saves_a_picture(materialised: Materialised, tmp_path: Pat
     argv = command("wan21_t2v_unipc", materialised("wan21_t2v_unipc"), tmp_path)
     argv[argv.index("--task") + 1] = "t2i-14B"
     argv[argv.index("--frame_num") + 1] = "1"
-    assert generate.main([*argv, "--quiet"]) == 0
+    assert run_command("generate", [*argv, "--quiet"]) == 0
     assert {path.name for path in run_folder(tmp_path).iterdir()} == {"image.png", "latents.safetensors", "run.json"}
     assert load_latents(run_folder(tmp_path) / "latents.safetensors").shape == torch.Size([16, 1, 4, 6])
 
@@ -98,6 +98,6 @@ def test_dry_run_prices_the_checkpoint_that_is_there(
     materialised: Materialised, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = "i2v_A14B_unipc"
-    assert generate.main([*command(run, materialised(run), tmp_path), "--dry_run"]) == 0
+    assert run_command("generate", [*command(run, materialised(run), tmp_path), "--dry_run"]) == 0
     assert "9 frames of 64x32 -> 3 latent frames of 8x4" in capsys.readouterr().out
     assert not (tmp_path / "outputs").exists()

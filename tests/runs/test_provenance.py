@@ -3,7 +3,6 @@
 import hashlib
 import platform
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 
 import wan
 from wan.errors import CheckpointError
-from wan.runs import checkpoint_identity, device_name, environment_versions, git_revision, provenance, reproduce_command
+from wan.runs import checkpoint_identity, device_name, environment_versions, git_revision, provenance
 
 
 def make_checkpoint(directory: Path) -> Path:
@@ -102,18 +101,3 @@ def test_a_missing_or_empty_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("")
     with pytest.raises(CheckpointError, match="holds no model file"):
         checkpoint_identity(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "seed_flags", [[], ["--base_seed", "-1"], ["--base_seed=7"], ["--base_seed", "1", "--base_seed=2"]]
-)
-def test_the_command_holds_the_seed_that_was_used(seed_flags: list[str]) -> None:
-    argv = ["generate.py", *seed_flags, "--task", "t2v-demo", "--prompt", 'it\'s a "red" circle; $HOME\n红']
-    command = reproduce_command(argv, seed=42)
-    expected = ["python", "generate.py", *argv[1 + len(seed_flags) :], "--base_seed", "42"]
-    assert shlex.split(command) == expected
-
-
-def test_a_prompt_that_speaks_of_the_seed_stays() -> None:
-    argv = ["generate.py", "--prompt", "use --base_seed 5", "--prompt=--base_seed"]
-    assert shlex.split(reproduce_command(argv, seed=0))[1:-2] == argv

@@ -20,7 +20,8 @@ from wan.sampling.observers import ForwardCounter, NaNGuard, Observer, ProgressB
 from wan.sampling.plan import Expert, Plan
 from wan.sampling.policies import make_plan
 from wan.sampling.solvers import make_solver
-from wan.settings import DEFAULT_TRUNCATION_MODE, SamplingSettings
+from wan.settings import SamplingSettings
+from wan.shortcuts import DEFAULT_TRUNCATION_MODE
 
 CPU = torch.device("cpu")
 SETTINGS = SamplingSettings(

@@ -1,6 +1,7 @@
 """Plans: known answers of every policy, clipping, fallbacks, and the sentence of every refusal."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,11 @@ from wan.sampling.completion import COMPLETIONS
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.guidance import TRUNCATION_MODES, Branch
 from wan.sampling.plan import Expert, Plan
-from wan.sampling.policies import FRAME_COMPLETIONS, make_plan
+from wan.sampling.policies import make_plan
 from wan.sampling.price import DenoiserSize, forwards_by, price
 from wan.sampling.table import format_plan, format_price, plan_record
 from wan.settings import SamplingSettings, default_settings
+from wan.shortcuts import FRAME_COMPLETIONS
 
 A14B = WAN_CONFIGS["t2v-A14B"]
 SIZE_A14B = DenoiserSize(dim=5120, ffn_dim=13824, num_layers=40, text_len=512)
@@ -88,10 +90,12 @@ def test_half_frame_counts(frame_num: int, half: int, full: int) -> None:
 def test_kept_frames_can_stand_at_their_own_positions() -> None:
     stages = plan(replace(SETTINGS, frame_completion="repeat", frame_positions="spread")).stages
     assert [stage.position_stride for stage in stages] == [2, 1]
-    assert {step.position_stride for step in plan(replace(SETTINGS, frame_positions="spread")).steps} == {1}
+    assert {step.position_stride for step in plan().steps} == {1}
+    with pytest.raises(InvalidInput, match="--frame_positions spread needs --enable_half_frame_generation"):
+        replace(SETTINGS, frame_positions="spread")
 
 
-def test_the_seeds_frame_steps_and_the_price_of_half_frame() -> None:
+def test_the_founding_documents_frame_steps_and_the_price_of_half_frame() -> None:
     tag = price(plan(replace(SETTINGS, frame_completion="repeat")), SIZE_A14B)
     assert (tag.plain.frame_steps, tag.planned.frame_steps) == (980, 668)
     assert tag.plain.forwards == tag.planned.forwards == 40
@@ -125,28 +129,25 @@ def test_policy_names_match_the_registries() -> None:
     assert {"uncond", "cond", "reuse"} <= set(TRUNCATION_MODES)
 
 
-SINGLE = replace(SETTINGS, boundary=None)
-
-
 @pytest.mark.parametrize(
-    ("settings", "frame_num", "sentence"),
+    ("changes", "sentence"),
     [
-        (replace(SETTINGS, steps=0), 49, "--sample_steps 0 must be at least 1"),
-        (replace(SETTINGS, shift=0.0), 49, "--sample_shift 0 must be greater than 0"),
-        (replace(SETTINGS, shift=float("nan")), 49, "--sample_shift nan must be greater than 0"),
-        (replace(SETTINGS, solver="euler"), 49, "--sample_solver 'euler' is unknown; choose one of unipc, dpm"),
-        (replace(SETTINGS, cfg_truncate_steps=-1), 49, "--cfg_truncate_steps -1 must be 0"),
-        (replace(SETTINGS, cfg_truncate_mode="none"), 49, "--cfg_truncate_mode 'none' is unknown"),
-        (replace(SETTINGS, frame_completion="magic"), 49, "--frame_completion 'magic' is unknown"),
-        (replace(SETTINGS, frame_positions="magic"), 49, "--frame_positions 'magic' is unknown"),
-        (replace(SINGLE, cfg_truncate_high_noise_steps=3), 49, "needs a model with two experts; this task has one"),
-        (replace(SINGLE, frame_completion="repeat"), 49, "needs a model with two experts, because"),
-        (replace(SETTINGS, frame_completion="repeat", steps=1), 49, "needs a low-noise step to complete the frames"),
+        ({"steps": 0}, "--sample_steps 0 must be at least 1"),
+        ({"shift": 0.0}, "--sample_shift 0 must be greater than 0"),
+        ({"shift": float("nan")}, "--sample_shift nan must be greater than 0"),
+        ({"solver": "euler"}, "--sample_solver 'euler' is unknown; choose one of unipc, dpm"),
+        ({"cfg_truncate_steps": -1}, "--cfg_truncate_steps -1 must be 0"),
+        ({"cfg_truncate_mode": "none"}, "--cfg_truncate_mode 'none' is unknown"),
+        ({"frame_completion": "magic"}, "--frame_completion 'magic' is unknown"),
+        ({"frame_positions": "magic"}, "--frame_positions 'magic' is unknown"),
+        ({"boundary": None, "cfg_truncate_high_noise_steps": 3}, "needs a model with two experts; this task has one"),
+        ({"boundary": None, "frame_completion": "repeat"}, "needs a model with two experts, because"),
+        ({"frame_completion": "repeat", "steps": 1}, "needs a low-noise step to complete the frames"),
     ],
 )
-def test_refusals(settings: SamplingSettings, frame_num: int, sentence: str) -> None:
+def test_refusals(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        plan(settings, frame_num)
+        plan(replace(SETTINGS, **changes))
 
 
 def test_half_frame_of_one_frame_is_refused() -> None:

@@ -11,7 +11,7 @@ import doctor
 import download_model_weights
 from tests.goldens import materialise
 from tests.stub_hub import StubHub, serve
-from wan.configs import PROJECT_DIR
+from wan.commands import SOURCE_DIR
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_doctor_of_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]
 
 def test_doctor_ends_quietly_when_its_reader_has_read_enough(source: Path) -> None:
     command = f"{sys.executable} tools/doctor.py --ckpt_dir {source} | true"
-    result = subprocess.run(command, shell=True, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, shell=True, cwd=SOURCE_DIR, capture_output=True, text=True, timeout=60)
     assert result.stderr == ""
 
 
@@ -126,7 +126,7 @@ def test_a_download_that_is_not_healthy_exits_2(
 
 
 def test_the_windows_file_hands_everything_to_the_python_file() -> None:
-    content = (PROJECT_DIR / "tools" / "download_model_weights.bat").read_bytes()
+    content = (SOURCE_DIR / "tools" / "download_model_weights.bat").read_bytes()
     assert content.count(b"\r\n") == content.count(b"\n")  # what cmd.exe expects
     text = content.decode("ascii")
     assert '"%~dp0download_model_weights.py" %*' in text

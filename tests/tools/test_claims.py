@@ -10,7 +10,7 @@ import measure_claims
 import measure_shortcuts
 from claims.documents import BEGIN, END, update_document
 from wan.errors import InvalidInput
-from wan.instruments.flags import run_tool
+from wan.cli.main import run
 
 SMALL = ["--task", "t2v-demo", "--size", "32*32", "--frame_num", "17"]
 

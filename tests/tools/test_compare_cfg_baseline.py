@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import compare_cfg_baseline
-import generate
-from wan.instruments.flags import run_tool
+from wan.cli.main import run
+from wan.cli.main import run
 from wan.instruments.methods import complete_flags
 from wan.runs.record import load_record
 from wan.runs.video import read_video
@@ -75,7 +75,7 @@ def test_every_side_is_a_run_folder_that_reproduces(single: Path, tmp_path: Path
     assert record["status"] == "finished" and record["settings"]["frame_completion"] == "repeat"
     assert "--enable_half_frame_generation" in record["command"]
     argv = [*shlex.split(record["command"])[2:], "--output_dir", str(tmp_path), "--quiet"]
-    assert generate.main(argv) == 0
+    assert run("generate", argv) == 0
     (made,) = tmp_path.iterdir()
     assert np.array_equal(read_video(made / "video.mp4"), read_video(single / "half_frame" / "video.mp4"))
 

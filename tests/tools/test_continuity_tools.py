@@ -17,7 +17,7 @@ from analyze_continuity_simple import (
     compute_cosine_similarity,
     compute_normalized_l2_distance,
 )
-from wan.instruments.flags import run_tool
+from wan.cli.main import run
 from wan.runs.debug_latents import debug_step_files
 
 SMALL = ["--task", "t2v-demo", "--size", "32*32", "--num_frames", "17", "--num_inference_steps", "6", "--quiet"]

@@ -14,7 +14,7 @@ import measure_shortcuts
 from claims.shortcut_tables import mode_table
 from demo_model.words import MOTIONS, held_out_by_motion, held_out_combinations
 from wan.configs import WAN_CONFIGS, parse_size
-from wan.instruments.flags import run_tool
+from wan.cli.main import run
 from wan.sampling.geometry import geometry_for
 from wan.sampling.guidance import Branch, ClassifierFree, ReusedDelta
 from wan.sampling.policies import make_plan

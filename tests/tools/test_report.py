@@ -11,10 +11,10 @@ import pytest
 import analyze_continuity_simple
 import analyze_temporal_continuity
 import compare_cfg_baseline
-import generate
+from wan.cli.main import run
 import report
 from wan.analysis.page import command_block
-from wan.instruments.flags import run_tool
+from wan.cli.main import run
 
 PROMPT = "a <script>alert(1)</script> & a red circle"
 SMALL = ["--task", "t2v-demo", "--size", "32*32", "--quiet", "--prompt", PROMPT]
@@ -53,7 +53,7 @@ def folders(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     root, model = tmp_path_factory.mktemp("results"), ["--ckpt_dir", str(tiny_checkpoint)]
     few, frames = ["--sample_steps", "4"], ["--frame_num", "9"]
     debug = ["--enable_debug", "--output_dir", str(root / "outputs"), "--cfg_truncate_steps", "1"]
-    assert generate.main([*SMALL, *model, *few, *frames, *debug]) == 0
+    assert run("generate", [*SMALL, *model, *few, *frames, *debug]) == 0
     two_seeds = ["--seed", "0", "1", "--output_dir", str(root / "comparison")]
     compare_cfg_baseline.main([*SMALL, *model, *few, *frames, *two_seeds])
     analyze_temporal_continuity.main([*SMALL, *model, *few, *frames, "--output_dir", str(root / "continuity")])

@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from claims.rows import Row
-from claims.run import BASELINE, Measurements
+from claims.row import Row
+from claims.run import Measurements
+from wan.instruments.methods import BASELINE
 from wan.analysis.comparison import summarise
 from wan.analysis.comparison_plots import plot_cases, plot_contact_sheet
 from wan.analysis.continuity_plots import plot_continuity, plot_switch
 from wan.analysis.guidance_plots import plot_cfg_error, plot_reuse
 
-_HEADERS = (("claim", "measured", "verdict", "command"), ("论断", "本项目实测", "结论", "命令"))
+_HEADERS = (
+    ("claim", "measured", "confirmed when", "verdict", "command"),
+    ("论断", "本项目实测", "成立的条件", "结论", "命令"),
+)
 _METHOD_HEADERS = (
     "| method | forwards | FLOPs | PSNR dB ± std (median; worst) | SSIM (worst) | kept / filled dB | motion |",
     "| 方法 | 前传次数 | FLOPs | PSNR dB ± 标准差（中位数；最差） | SSIM（最差） | 保留 / 补全帧 dB | 运动量比 |",
@@ -25,9 +29,9 @@ _SHEETS = {
 def markdown_table(rows: Sequence[Row], language: int) -> str:
     """The table of claims; language 0 is English, 1 Chinese."""
     header = _HEADERS[language]
-    lines = [f"| {' | '.join(header)} |", "|---|---|---|---|"]
+    lines = [f"| {' | '.join(header)} |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row.claim[language]} | {row.measured[language]} | **{row.verdict[language]}** | `{row.command}` |"
+        f"| {row.claim[language]} | {row.measured[language]} | {row.rule[language]} | **{row.verdict[language]}** | `{row.command}` |"
         for row in rows
     ]
     return "\n".join(lines)
@@ -47,7 +51,7 @@ def method_table(found: Measurements, language: int) -> str:
         )
     count = len(next(iter(found.results.values())))
     note = (
-        f"{count} cases (prompts x seeds), demo model, same seed on both sides.",
+        f"{count} cases (prompts x seeds), demo model, same seed on both methods.",
         f"共 {count} 例（提示词 × 随机种子），演示模型，两侧种子相同。",
     )
     return "\n".join([note[language], "", *lines])
@@ -70,7 +74,7 @@ def write_figures(folder: Path, found: Measurements) -> None:
     plot_cases(folder / "all-cases.png", names, title=f"{count} cases against their same-seed baseline, demo model")
     for name, file in _SHEETS.items():
         worst = found.worst[name]
-        psnrs = worst.result.measures.psnr_per_frame
+        psnrs = worst.result.psnrs
         sheet = f"worst of {count}: {worst.result.prompt!r}, seed {worst.result.seed}, "
-        sheet += f"{worst.result.measures.psnr:.1f} dB over all frames"
+        sheet += f"{worst.result.measures['psnr']:.1f} dB over all frames"
         plot_contact_sheet(folder / file, worst.method, worst.baseline, name=name, psnrs=psnrs, title=sheet)

@@ -14,8 +14,16 @@ def update_document(path: Path, text: str) -> None:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"--update_docs: {path} cannot be read ({error}); restore it") from error
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InvalidInput(f"--update_docs: {path} has no {BEGIN} ... {END} to write between; restore them")
-    write_text_atomic(path, f"{before}{BEGIN}\n{text}\n{END}{after}")
+    try:
+        write_text_atomic(path, replace_between(content, text))
+    except ValueError as error:
+        raise InvalidInput(f"--update_docs: {path} {error}; restore them") from error
+
+
+def replace_between(content: str, text: str, *, begin: str = BEGIN, end: str = END) -> str:
+    """``content`` with ``text`` between the two markers; ValueError when it lacks them."""
+    before, first, rest = content.partition(begin)
+    _, last, after = rest.partition(end)
+    if not first or not last:
+        raise ValueError(f"has no {begin} ... {end} to write between")
+    return f"{before}{begin}\n{text}\n{end}{after}"

@@ -1,11 +1,15 @@
-"""The claims of the seeds' documents, each beside what was measured, in English and Chinese, with a verdict."""
+"""The claims of the founding documents, each beside what was measured, in English and Chinese, with a verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
-from claims.run import BASELINE, OTHER_SEED, Measurements
-from wan.instruments.methods import Side
+from claims.cost_rows import cost_rows
+from claims.row import SHARE_RULE, Row, share
+from claims.run import OTHER_SEED, Measurements
+from wan.instruments.methods import BASELINE, Method
+from wan.job import prepare
+from wan.request import Request
 from wan.analysis.comparison import PSNR_THRESHOLD, CaseResult
 from wan.analysis.continuity_run import ContinuityRun, compare_runs
 from wan.analysis.guidance_report import CLEARLY
@@ -14,32 +18,14 @@ from wan.sampling.geometry import geometry_for
 from wan.sampling.policies import make_plan
 from wan.sampling.price import DenoiserSize, price
 
-VERDICTS = {True: ("confirmed", "成立"), False: ("not confirmed", "不成立"), None: ("mixed", "部分成立")}
 DEBUG_COMMAND = "generate.py --task t2v-demo --enable_debug"
 COMPARE = "tools/compare_cfg_baseline.py --comparison_mode"
 CONTINUITY = "tools/analyze_temporal_continuity.py"
-DRY_RUN = "generate.py --task t2v-A14B --size 832*480 --frame_num 49 --sample_steps 20 --dry_run"
-_CFG_5, _HALF = "--cfg_truncate_steps 5", "--enable_half_frame_generation"
-_CFG_5_3 = f"{_CFG_5} --cfg_truncate_high_noise_steps 3"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One line of the table; texts are (English, Chinese), ``holds`` None means: in part."""
-
-    claim: tuple[str, str]
-    measured: tuple[str, str]
-    holds: bool | None
-    command: str
-
-    @property
-    def verdict(self) -> tuple[str, str]:
-        return VERDICTS[self.holds]
 
 
 def claim_rows(found: Measurements) -> list[Row]:
-    """Every claim, in the order of the seeds' experiments."""
-    return [*_error_rows(found), *_quality_rows(found), *_cost_rows(found), *_continuity_rows(found)]
+    """Every claim, in the order of the founding documents' experiments."""
+    return [*_error_rows(found), *_quality_rows(found), *cost_rows(found), *_continuity_rows(found)]
 
 
 def _error_rows(found: Measurements) -> list[Row]:
@@ -54,7 +40,8 @@ def _error_rows(found: Measurements) -> list[Row]:
                 "CFG 差异前 5 步变化剧烈，后趋于稳定",
             ),
             measured=(f"in {confirmed[0]} of {count} runs", f"{count} 次运行中 {confirmed[0]} 次"),
-            holds=_share(confirmed[0], count),
+            rule=SHARE_RULE,
+            holds=share(confirmed[0], count),
             command=DEBUG_COMMAND,
         ),
         Row(
@@ -66,7 +53,8 @@ def _error_rows(found: Measurements) -> list[Row]:
                 f"mean MSE {high:.3g} against {low:.3g} ({high / low:.2f}x); in {confirmed[1]} of {count} runs",
                 f"平均 MSE {high:.3g} 对 {low:.3g}（{high / low:.2f} 倍）；{count} 次中 {confirmed[1]} 次",
             ),
-            holds=_share(confirmed[1], count),
+            rule=SHARE_RULE,
+            holds=share(confirmed[1], count),
             command=DEBUG_COMMAND,
         ),
         Row(
@@ -75,7 +63,8 @@ def _error_rows(found: Measurements) -> list[Row]:
                 f"at every step in {confirmed[2]} of {count} runs; {_steps_below(found):.0%} of all steps",
                 f"{count} 次中 {confirmed[2]} 次每步成立；全部步的 {_steps_below(found):.0%}",
             ),
-            holds=_share(confirmed[2], count),
+            rule=SHARE_RULE,
+            holds=share(confirmed[2], count),
             command=DEBUG_COMMAND,
         ),
     ]
@@ -83,7 +72,7 @@ def _error_rows(found: Measurements) -> list[Row]:
 
 def _quality_rows(found: Measurements) -> list[Row]:
     results = found.results
-    floor = f"{median(r.measures.psnr for r in results[OTHER_SEED]):.1f}"
+    floor = f"{median(r.measures['psnr'] for r in results[OTHER_SEED]):.1f}"
     rows = [
         _quality(results[name], en, zh, mode, floor, thresholds)
         for name, en, zh, mode, thresholds in (
@@ -103,7 +92,7 @@ def _quality_rows(found: Measurements) -> list[Row]:
             ),
             (
                 "CFG 5 + 3, uncond",
-                "The same, skipping the conditional pass as the seeds describe it",
+                "The same, skipping the conditional pass as the founding documents describe it",
                 "同上，按文档所述跳过条件前传",
                 "cfg_vs_baseline --cfg_truncate_mode uncond",
                 (PSNR_THRESHOLD, 0.95),
@@ -130,7 +119,7 @@ def _quality_rows(found: Measurements) -> list[Row]:
 def _quality(
     results: Sequence[CaseResult], en: str, zh: str, mode: str, floor: str, thresholds: tuple[float, float]
 ) -> Row:
-    psnrs, ssims = [r.measures.psnr for r in results], [r.measures.ssim for r in results]
+    psnrs, ssims = [r.measures["psnr"] for r in results], [r.measures["ssim"] for r in results]
     spread = stdev(psnrs) if len(psnrs) > 1 else 0.0
     values = f"{fmean(psnrs):.1f} ± {spread:.1f} dB, SSIM {fmean(ssims):.3f}"
     met = [fmean(psnrs) > thresholds[0], fmean(ssims) > thresholds[1]]
@@ -140,6 +129,10 @@ def _quality(
             f"{values}, median {median(psnrs):.1f}, worst {min(psnrs):.1f} dB (another seed: median {floor})",
             f"{values}，中位数 {median(psnrs):.1f}，最差 {min(psnrs):.1f} dB（另一随机种子：中位数 {floor}）",
         ),
+        rule=(
+            f"mean PSNR > {thresholds[0]:g} dB and mean SSIM > {thresholds[1]:g}; mixed: one of them",
+            f"平均 PSNR > {thresholds[0]:g} dB 且平均 SSIM > {thresholds[1]:g}；仅其一为部分成立",
+        ),
         holds=all(met) if all(met) or not any(met) else None,
         command=f"{COMPARE} {mode}",
     )
@@ -147,47 +140,19 @@ def _quality(
 
 def _completion_row(found: Measurements) -> Row:
     repeat, improved = (found.results[f"half-frame, {name}"] for name in ("repeat", "improved"))
-    gains = [b.measures.psnr - a.measures.psnr for a, b in zip(repeat, improved, strict=True)]
+    gains = [b.measures["psnr"] - a.measures["psnr"] for a, b in zip(repeat, improved, strict=True)]
     better = sum(gain > 0 for gain in gains)
     return Row(
         claim=("Basic and improved completion differ minimally", "基础与改进补全差异极小"),
         measured=(
             f"improved is {fmean(gains):+.2f} dB on average, better in {better} of {len(gains)} (it is another formula "
-            "here: the seeds' two are the same)",
+            "here: the founding documents' two are the same)",
             f"改进补全平均 {fmean(gains):+.2f} dB，{len(gains)} 例中 {better} 例更好（此处公式不同；原文两种公式相同）",
         ),
+        rule=("mean difference below 0.5 dB", "平均差小于 0.5 dB"),
         holds=abs(fmean(gains)) < 0.5,
         command=f"{COMPARE} improved_vs_baseline",
     )
-
-
-def _cost_rows(found: Measurements) -> list[Row]:
-    rows = []
-    for name, en, zh, claimed, flags in (
-        ("CFG 5, decay", "CFG truncation 5 saves 20-30 % of the time", "CFG 截断 5 步节省 20-30% 时间", 0.20, _CFG_5),
-        ("CFG 5 + 3, decay", "Double truncation saves 35-50 %", "双重截断节省 35-50%", 0.35, _CFG_5_3),
-        ("half-frame, repeat", "Half-frame alone: 1.3x", "仅帧截断 1.3 倍", 0.23, _HALF),
-        (
-            "half-frame, improved, CFG 5 + 3, decay",
-            "Half-frame and CFG truncation: 1.73x",
-            "帧截断 + CFG 截断 1.73 倍",
-            0.42,
-            f"{_HALF} {_CFG_5_3}",
-        ),
-    ):
-        saved, timed = _saved_at_480p(found.side(name)), _saved_time(found.results[name])
-        rows.append(
-            Row(
-                claim=(en, zh),
-                measured=(
-                    f"A14B at 480p, 49 frames: FLOPs {-saved:+.0%} ({1 / (1 - saved):.2f}x); demo: time {-timed:+.0%}",
-                    f"A14B 480p 49 帧：FLOPs {-saved:+.0%}（{1 / (1 - saved):.2f} 倍）；演示模型：时间 {-timed:+.0%}",
-                ),
-                holds=saved >= claimed,
-                command=f"{DRY_RUN} {flags}",
-            )
-        )
-    return rows
 
 
 def _continuity_rows(found: Measurements) -> list[Row]:
@@ -205,7 +170,13 @@ def _continuity_rows(found: Measurements) -> list[Row]:
         sigma, theory = runs[0].steps[index].sigma, fmean(run.theory()[index] for run in runs)
         text = f"{value:.2f} (sigma {sigma:.3f}; 2 sigma² + (1-sigma)² MSE(x0) = {theory:.2f})"
         rows.append(
-            Row(claim=(en, zh), measured=(text, text), holds=abs(value - claimed) <= 0.15 * claimed, command=CONTINUITY)
+            Row(
+                claim=(en, zh),
+                measured=(text, text),
+                rule=("within 15 % of the claimed value", "与所述值相差不超过 15%"),
+                holds=abs(value - claimed) <= 0.15 * claimed,
+                command=CONTINUITY,
+            )
         )
     return [*rows, _estimate_row(runs), _recovery_row(found)]
 
@@ -221,6 +192,7 @@ def _estimate_row(runs: Sequence[ContinuityRun]) -> Row:
             "x0 空间：早期相邻帧差异大（L2 0.42），后期小（0.05）",
         ),
         measured=(f"first and last 5 steps: {text}", f"前 5 步与后 5 步：{text}"),
+        rule=("L2 of the first 5 steps above that of the last 5", "前 5 步的 L2 大于后 5 步"),
         holds=first > last,
         command=f"{CONTINUITY} --space x0",
     )
@@ -243,16 +215,10 @@ def _recovery_row(found: Measurements) -> Row:
             f"final ratio {ratio:.2f}",
             f"{len(pairs)} 次中 {len(met)} 次 x0 相邻帧 MSE 与基线相差 5% 以内{after_zh}；最终比值 {ratio:.2f}",
         ),
-        holds=_share(len(met), len(pairs)),
+        rule=SHARE_RULE,
+        holds=share(len(met), len(pairs)),
         command=f"{CONTINUITY} --enable_half_frame --compare continuity_analysis --space x0",
     )
-
-
-def _share(count: int, total: int) -> bool | None:
-    """Holds in at least 9 of 10 cases, fails in at least 9 of 10, else mixed."""
-    if count >= 0.9 * total:
-        return True
-    return False if count <= 0.1 * total else None
 
 
 def _steps_below(found: Measurements) -> float:
@@ -260,15 +226,3 @@ def _steps_below(found: Measurements) -> float:
     return sum(compared) / max(1, len(compared))
 
 
-def _saved_at_480p(side: Side) -> float:
-    """Share of the estimated FLOPs that a method saves in the setting of the seeds' tables."""
-    config = WAN_CONFIGS["t2v-A14B"]
-    plan = make_plan(side.settings, geometry_for(config, size=(832, 480), frame_num=49))
-    size = DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)
-    return 1 - price(plan, size).fractions()["flops"]
-
-
-def _saved_time(results: Sequence[CaseResult]) -> float:
-    """Share of the inference time that a method saved here."""
-    method = sum(r.cost.inference_seconds for r in results)
-    return 1 - method / sum(r.baseline_cost.inference_seconds for r in results)

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from wan.analysis.measures import HEADLINES, MEASURES
+
 SPAN_END = " steps, "  # between the truncated steps (low + high noise) and the mode in a variant's name
+# timing needs an idle machine and many repeats: it is the business of docs/benchmarks.md
+_COLUMNS = [MEASURES[name] for name in HEADLINES if name != "speed_up"]
 
 
 def format_result(result: dict[str, Any]) -> str:
@@ -10,7 +14,7 @@ def format_result(result: dict[str, Any]) -> str:
     base = result["baseline"]
     headline = (
         f"{result['clips']} clips (seeds {', '.join(map(str, result['seeds']))}); baseline: {base['forwards']} "
-        f"forwards, motion right {base['motion']:.2f}, all four right {base['all_four']:.2f}"
+        f"forwards, motion right {base['motion_right']:.2f}, all four right {base['all_right']:.2f}"
     )
     glance, everything = mode_table(result["variants"]), _full_tables(result["variants"])
     if glance:
@@ -19,17 +23,18 @@ def format_result(result: dict[str, Any]) -> str:
 
 
 def _full_tables(variants: dict[str, Any]) -> list[str]:
-    """Every variant with all measures, then its PSNR by motion."""
+    """Every variant with the headline measures, then its PSNR by motion."""
+    columns = [f"{row.label[0]}{row.unit and f' {row.unit}'}" for row in _COLUMNS]
+    columns[0] += " (spread; worst)"
     lines = [
-        "| variant | forwards | FLOPs | PSNR dB (spread, worst) | SSIM | kept / filled dB | motion ratio "
-        "| motion right | all right |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| variant | forwards | {' | '.join(columns)} | kept / filled dB | motion right | all right |",
+        f"|---|---|{'---|' * len(columns)}---|---|---|",
     ]
     for name, row in variants.items():
+        cells = " | ".join(_cell(row["measures"], column.name, index) for index, column in enumerate(_COLUMNS))
         lines.append(
-            f"| {name} | {row['forwards']} | {row['flops_fraction']:.3f} | {row['psnr']:.1f} ({row['psnr_std']:.1f}, "
-            f"{row['psnr_worst']:.1f}) | {row['ssim']:.3f} | {row['psnr_kept']:.1f} / {row['psnr_filled']:.1f} "
-            f"| {row['motion_ratio']:.2f} | {row['motion_right']:.2f} | {row['all_right']:.2f} |"
+            f"| {name} | {row['forwards']} | {cells} | {_parts(row['measures'])} | {row['motion_right']:.2f} "
+            f"| {row['all_right']:.2f} |"
         )
     motions = list(next(iter(variants.values()))["psnr_by_motion"])
     lines += ["", f"| PSNR dB | {' | '.join(motions)} |", f"|---{'|---' * len(motions)}|"]
@@ -47,7 +52,20 @@ def mode_table(variants: dict[str, Any]) -> list[str]:
         return []
     lines = ["", f"| PSNR dB (worst) | {' | '.join(spans)} |", f"|---{'|---' * len(spans)}|"]
     for mode in modes:
-        found = (cells[span, mode] for span in spans)
-        texts = [f"{row['psnr']:.1f} ({row['psnr_worst']:.1f})" for row in found]
+        found = (cells[span, mode]["measures"]["psnr"] for span in spans)
+        texts = [f"{psnr['mean']:.1f} ({psnr['worst']:.1f})" for psnr in found]
         lines.append(f"| {mode} | {' | '.join(texts)} |")
     return lines
+
+
+def _cell(measures: dict[str, Any], name: str, index: int) -> str:
+    spread, form = measures[name], MEASURES[name].form
+    if index == 0:
+        return f"{spread['mean']:.1f} ({spread['std']:.1f}; {spread['worst']:.1f})"
+    return f"{spread['mean']:{form}}"
+
+
+def _parts(measures: dict[str, Any]) -> str:
+    if "kept_psnr" not in measures:
+        return "-"
+    return f"{measures['kept_psnr']['mean']:.1f} / {measures['filled_psnr']['mean']:.1f}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import WanPipeline
+from diffusers import AutoencoderKLWan
+
+from wan.sampling.plan import Plan
+from wan.session import Session
 
 from .clips import render
 from .clips import sample_clips as sample_truth
 from .detector import UNCLEAR, Reading, read_clip
-from .sampling import SamplingSettings, sample_clips
 from .train_vae import Z_DIM
 from .words import Combination, all_combinations, as_indices, held_out_combinations
 
@@ -37,12 +39,12 @@ def share_right(readings: tuple[Reading, ...], asked: tuple[Combination, ...]) -
     return {name: sum(one[name] for one in agreed) / len(agreed) for name in ATTRIBUTES}
 
 
-def sample_held_out(pipeline: WanPipeline, *, count: int, first_seed: int, settings: SamplingSettings) -> Sampled:
+def sample_held_out(session: Session, plan: Plan, *, count: int, first_seed: int) -> Sampled:
     """Samples held-out combinations, again from the first when `count` exceeds them, each with its own seed."""
     pool = held_out_combinations()
     asked = tuple(pool[index % len(pool)] for index in range(count))
     seeds = tuple(first_seed + index for index in range(count))
-    videos = sample_clips(pipeline, [one.caption() for one in asked], list(seeds), settings=settings)
+    videos = _made(session, plan, [one.caption() for one in asked], seeds)
     return Sampled(videos=videos, asked=asked, seeds=seeds, readings=tuple(read_clip(video) for video in videos))
 
 
@@ -60,10 +62,10 @@ def by_word(sampled: Sampled) -> dict[str, dict[str, float]]:
     return report
 
 
-def empty_prompt(pipeline: WanPipeline, *, count: int, first_seed: int, settings: SamplingSettings) -> Sampled:
+def empty_prompt(session: Session, plan: Plan, *, count: int, first_seed: int) -> Sampled:
     """Samples the empty prompt; nothing was asked, so only the readings count."""
     seeds = tuple(first_seed + index for index in range(count))
-    videos = sample_clips(pipeline, [""] * count, list(seeds), settings=settings)
+    videos = _made(session, plan, [""] * count, seeds)
     return Sampled(videos=videos, asked=(), seeds=seeds, readings=tuple(read_clip(video) for video in videos))
 
 
@@ -83,13 +85,13 @@ def truth_clips(*, count: int, seed: int) -> tuple[torch.Tensor, tuple[Combinati
 
 
 @torch.no_grad()
-def reconstruct(pipeline: WanPipeline, videos: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
-    """Clips encoded and decoded by the pipeline's own AutoencoderKLWan."""
+def reconstruct(vae: AutoencoderKLWan, videos: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
+    """Clips encoded and decoded by the checkpoint's own VAE."""
     parts = []
     for chunk in videos.split(batch):
-        latents = pipeline.vae.encode(chunk * 2 - 1).latent_dist.mode()
+        latents = vae.encode(chunk * 2 - 1).latent_dist.mode()
         assert latents.shape[1] == Z_DIM
-        parts.append((pipeline.vae.decode(latents).sample / 2 + 0.5).clamp(0, 1))
+        parts.append((vae.decode(latents).sample / 2 + 0.5).clamp(0, 1))
     return torch.cat(parts)
 
 
@@ -100,3 +102,10 @@ def psnr_report(decoded: torch.Tensor, videos: torch.Tensor, *, fps: int) -> dic
     parts = {"pooled": error, "frame_0": error[:, :1], "first_second": error[:, :fps], "last_second": error[:, -fps:]}
     pooled = {name: -10 * float(part.mean().log10()) for name, part in parts.items()}
     return {"mean_of_clips": -10 * float(error.mean(dim=1).log10().mean()), **pooled}
+
+
+def _made(session: Session, plan: Plan, prompts: list[str], seeds: tuple[int, ...]) -> torch.Tensor:
+    """One clip per prompt and seed: (N, 3, 49, 64, 64) in [0, 1]."""
+    sampled = (session.sample(plan, prompt=p, seed=s) for p, s in zip(prompts, seeds, strict=True))
+    videos = (torch.from_numpy(session.decode(one.latents)).permute(3, 0, 1, 2) for one in sampled)
+    return torch.stack(list(videos))

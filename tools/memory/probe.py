@@ -16,14 +16,16 @@ import torch
 from memory.synthetic import TASK
 from memory.watch import MemoryWatch
 from wan.configs import WAN_CONFIGS
+from wan.generation import generate
+from wan.job import prepare
 from wan.loading.convert import convert
 from wan.loading.convert_plan import plan_conversion
 from wan.loading.layouts import open_checkpoint
 from wan.loading.models import load_expert
+from wan.machine import Machine
 from wan.models.devices import DTYPES
-from wan.options import parse_options
+from wan.request import Request
 from wan.sampling.plan import Expert
-from wan.workflow import run
 
 LOAD, CONVERT = "load", "convert"
 _PAGE_BYTES = 4096
@@ -51,11 +53,18 @@ def load_one_expert(ckpt_dir: Path, dtype: str, device: str) -> None:
 
 def whole_run(ckpt_dir: Path, dtype: str, device: str, offload: str, output_dir: Path) -> None:
     """What ``generate.py`` does after parsing, to the finished video: a small one, for few activations."""
-    shape = ["--size", "64*32", "--frame_num", "9", "--sample_steps", "6", "--base_seed", "0"]
-    machine = ["--device", device, "--dtype", dtype, "--offload", offload]
-    where = ["--task", TASK, "--ckpt_dir", str(ckpt_dir), "--output_dir", str(output_dir / "outputs")]
-    argv = [*where, "--prompt", "two dogs", *shape, *machine]
-    run(parse_options(argv), argv=["generate.py", *argv], report=lambda line: None)
+    request = Request(
+        task=TASK,
+        ckpt_dir=ckpt_dir,
+        prompt="two dogs",
+        size=(64, 32),
+        frame_num=9,
+        seed=0,
+        sample_steps=6,
+        machine=Machine(device=device, dtype=dtype, offload=offload),
+        output_dir=output_dir / "outputs",
+    )
+    generate(prepare(request), say=lambda line: None)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from wan.configs import PROJECT_DIR, WAN_CONFIGS
+from wan.commands import SOURCE_DIR
+from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
 from wan.loading.convert_writer import TensorSpec, write_safetensors
 from wan.loading.doctor import format_bytes, free_bytes
@@ -21,7 +22,7 @@ from wan.sampling.plan import Expert
 TASK = "t2v-A14B"
 SHARDS = 2
 # A VAE and a tokenizer of the right kinds, some hundred KB: what is measured is experts and text encoder.
-_DATA = PROJECT_DIR / "tests" / "data"
+_DATA = SOURCE_DIR / "tests" / "data"
 _VOCABULARY = 384  # of that tokenizer
 _FREQ_DIM, _LATENT_CHANNELS, _PATCH_VOLUME, _BUCKETS = 256, 16, 4, 32
 _TEXT_LEN = 32  # a short text: its activations are not what is measured

@@ -1,183 +1,148 @@
-"""A method against its baseline over prompts and seeds: one result per case, and mean, spread and worst over all."""
+"""A method against its baseline over prompts and seeds: one result per case, verdicts, and the worst case."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
+from wan.analysis.measures import MEASURES, Cost, Observation, Spread, measure
+from wan.analysis.measures import summarise as summarise_values
 
-from wan.analysis.frames import kept_pixel_frames
-from wan.analysis.metrics import Comparison, compare, psnr, ssim_per_frame
-
-# What the seeds call a small loss of quality, and a structure that is fully kept.
+# What the founding documents call a small loss of quality, and a structure that is fully kept.
 PSNR_THRESHOLD = 35.0
 SSIM_THRESHOLDS = (0.95, 0.98)
 # A video with less than 1 / this, or more than this, of the baseline's motion froze or flickers, whatever its PSNR.
 MOTION_FACTOR = 1.5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrameGroup:
-    """PSNR (dB) and SSIM over some of the frames."""
-
-    psnr: float
-    ssim: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """What one run used; ``flops`` is the plan's estimate."""
-
-    forwards: int
-    token_forwards: int
-    flops: float
-    inference_seconds: float
-    switch_seconds: float
-    decode_seconds: float
+# A method that is nearer to another seed's score than this has nothing in common with its baseline.
+OTHER_SEED_MARGIN_DB = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseResult:
-    """One method on one prompt and seed. ``kept`` and ``filled`` only for half-frame generation; ``divergence`` is the
-    relative RMS difference of the latents after every step, empty when the step counts differ."""
+    """One method on one prompt and seed. ``measures``: the table of ``wan.analysis.measures``; ``psnrs`` and ``ssims``
+    of every frame; ``divergence``: relative RMS difference of the latents after every step, empty when the step counts
+    differ."""
 
     prompt: str
     seed: int
-    measures: Comparison
-    kept: FrameGroup | None
-    filled: FrameGroup | None
+    measures: Mapping[str, float]
+    psnrs: tuple[float, ...]
+    ssims: tuple[float, ...]
     divergence: tuple[float, ...]
     cost: Cost
     baseline_cost: Cost
 
-    @property
-    def speed_up(self) -> float:
-        """Pure inference time of the baseline over that of the method."""
-        return self.baseline_cost.inference_seconds / max(self.cost.inference_seconds, 1e-9)
-
-    @property
-    def flops_fraction(self) -> float:
-        return self.cost.flops / self.baseline_cost.flops
-
     def as_dict(self) -> dict[str, Any]:
         """Plain values for strict JSON."""
-        values = asdict(self) | {"measures": self.measures.as_dict()}
-        values["speed_up"], values["flops_fraction"] = self.speed_up, self.flops_fraction
-        return finite(values)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spread:
-    """One measure over all cases; ``worst`` is the least or the largest value, whichever is bad."""
-
-    mean: float
-    median: float
-    std: float
-    worst: float
+        return finite(
+            {
+                "prompt": self.prompt,
+                "seed": self.seed,
+                "measures": dict(self.measures),
+                "psnr_per_frame": self.psnrs,
+                "ssim_per_frame": self.ssims,
+                "divergence": self.divergence,
+                "cost": asdict(self.cost),
+                "baseline_cost": asdict(self.baseline_cost),
+            }
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """A threshold of the seeds and whether the mean over the cases meets it."""
+    """A rule, what was measured, and whether it is met; None: this comparison cannot tell."""
 
     rule: str
     measured: str
-    met: bool
+    met: bool | None
 
 
-def judge(
-    method: np.ndarray,
-    baseline: np.ndarray,
-    *,
-    prompt: str,
-    seed: int,
-    half_frame_stride: int | None,
-    divergence: Sequence[float],
-    cost: Cost,
-    baseline_cost: Cost,
-) -> CaseResult:
-    """Measure videos (N, H, W, 3) in [0, 1]; ``half_frame_stride``: the VAE's frame stride, for half-frame only."""
-    kept = None if half_frame_stride is None else kept_pixel_frames(len(method), stride=half_frame_stride)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Yardsticks:
+    """What a method's numbers are held against: the summaries of the controls that were run, and the words of the
+    prompts that the model does not know."""
+
+    other_seed: Mapping[str, Spread] | None = None
+    fewer_steps: Mapping[str, Spread] | None = None
+    fewer_steps_title: str = ""
+    unknown_words: Sequence[str] = field(default_factory=tuple)
+
+
+def judge(observation: Observation, *, prompt: str, seed: int, divergence: Sequence[float] = ()) -> CaseResult:
+    """Measure one case; ValueError when the two videos do not fit each other."""
     return CaseResult(
         prompt=prompt,
         seed=seed,
-        measures=compare(method, baseline),
-        kept=None if kept is None else _group(method, baseline, kept),
-        filled=None if kept is None else _group(method, baseline, ~kept),
+        measures=measure(observation),
+        psnrs=observation.psnrs,
+        ssims=observation.ssims,
         divergence=tuple(divergence),
-        cost=cost,
-        baseline_cost=baseline_cost,
+        cost=observation.cost,
+        baseline_cost=observation.baseline_cost,
     )
 
 
 def summarise(results: Sequence[CaseResult]) -> dict[str, Spread]:
-    """Mean, standard deviation and worst case of every scalar measure.
-
-    The mean motion ratio is that of the summed motions: a prompt that stands still has no ratio worth averaging.
-    """
-    measures = [result.measures for result in results]
-    rows: dict[str, tuple[list[float], bool]] = {  # values, whether small ones are bad
-        "psnr": ([m.psnr for m in measures], True),
-        "ssim": ([m.ssim for m in measures], True),
-        "mse": ([m.mse for m in measures], False),
-        "absolute_error_mean": ([m.absolute_error.mean for m in measures], False),
-        "absolute_error_max": ([m.absolute_error.max for m in measures], False),
-        "absolute_error_std": ([m.absolute_error.std for m in measures], False),
-        "relative_error_mean": ([m.relative_error.mean for m in measures], False),
-        "relative_error_max": ([m.relative_error.max for m in measures], False),
-        "temporal_difference_error": ([m.temporal_difference_error for m in measures], False),
-        "motion_ratio": ([m.motion_ratio for m in measures], True),
-        "speed_up": ([result.speed_up for result in results], True),
-        "flops_fraction": ([result.flops_fraction for result in results], False),
-    }
-    for name, groups in (("kept", [r.kept for r in results]), ("filled", [r.filled for r in results])):
-        found = [group for group in groups if group is not None]
-        if found:
-            rows[f"{name}_psnr"] = ([group.psnr for group in found], True)
-            rows[f"{name}_ssim"] = ([group.ssim for group in found], True)
-    summary = {name: _spread(values, small_is_bad=small) for name, (values, small) in rows.items()}
-    summary["motion_ratio"] = replace(summary["motion_ratio"], mean=_total_motion_ratio(measures))
-    return summary
+    """Aggregate, median, standard deviation and worst case of every measure."""
+    return summarise_values([result.measures for result in results])
 
 
-def verdicts(summary: dict[str, Spread]) -> tuple[Verdict, ...]:
-    """The seeds' thresholds on the means, and whether the method froze or shakes the picture."""
-    rows = [("PSNR > 35 dB", f"{summary['psnr'].mean:.2f} dB", summary["psnr"].mean > PSNR_THRESHOLD)]
-    rows += [(f"SSIM > {t}", f"{summary['ssim'].mean:.4f}", summary["ssim"].mean > t) for t in SSIM_THRESHOLDS]
+def verdicts(summary: Mapping[str, Spread], against: Yardsticks = Yardsticks()) -> tuple[Verdict, ...]:
+    """Whether the prompts mean anything to the model, the founding documents' thresholds, and the controls."""
+    return (*_word_verdicts(against), *_threshold_verdicts(summary), *_control_verdicts(summary, against))
+
+
+def _word_verdicts(against: Yardsticks) -> list[Verdict]:
+    if not against.unknown_words:
+        return []
+    words = ", ".join(against.unknown_words)
+    rule = "the prompts mean something to the model (what it does not understand cannot be lost)"
+    return [Verdict(rule=rule, measured=f"it does not know: {words}", met=False)]
+
+
+def _threshold_verdicts(summary: Mapping[str, Spread]) -> list[Verdict]:
+    rows = [("psnr", PSNR_THRESHOLD), *(("ssim", threshold) for threshold in SSIM_THRESHOLDS)]
+    found = []
+    for name, threshold in rows:
+        measure_row, mean = MEASURES[name], summary[name].mean
+        unit = f" {measure_row.unit}" if measure_row.unit else ""
+        rule = f"{measure_row.label[0]} > {threshold:g}{unit}"
+        found.append(Verdict(rule=rule, measured=measure_row.text(mean), met=mean > threshold))
     ratio = summary["motion_ratio"].mean
     is_alike = 1 / MOTION_FACTOR <= ratio <= MOTION_FACTOR
-    rows.append((f"motion within a factor of {MOTION_FACTOR:g} of the baseline's", f"{ratio:.3f}", is_alike))
-    return tuple(Verdict(rule=rule, measured=measured, met=met) for rule, measured, met in rows)
+    rule = f"motion within a factor of {MOTION_FACTOR:g} of the baseline's"
+    return [*found, Verdict(rule=rule, measured=MEASURES["motion_ratio"].text(ratio), met=is_alike)]
+
+
+def _control_verdicts(summary: Mapping[str, Spread], against: Yardsticks) -> list[Verdict]:
+    own = summary["psnr"].mean
+    found = [_better_than_another_seed(own, against.other_seed)]
+    if against.fewer_steps is None:
+        rule = "better than fewer plain steps at the same cost"
+        return [*found, Verdict(rule=rule, measured="not run: add --control", met=None)]
+    other = against.fewer_steps["psnr"].mean
+    rule = f"better than fewer plain steps at the same cost ({against.fewer_steps_title})"
+    return [*found, Verdict(rule=rule, measured=f"{own:.2f} dB against {other:.2f} dB", met=own > other)]
+
+
+def _better_than_another_seed(own: float, other_seed: Mapping[str, Spread] | None) -> Verdict:
+    rule = f"at least {OTHER_SEED_MARGIN_DB:g} dB better than another seed of the same prompt (nothing in common)"
+    if other_seed is None:
+        return Verdict(rule=rule, measured="not run: add --control", met=None)
+    other = other_seed["psnr"].mean
+    measured = f"{own:.2f} dB against {other:.2f} dB"
+    return Verdict(rule=rule, measured=measured, met=own >= other + OTHER_SEED_MARGIN_DB)
 
 
 def worst_case(results: Sequence[CaseResult]) -> int:
     """Position of the case with the lowest PSNR."""
-    return min(range(len(results)), key=lambda position: results[position].measures.psnr)
+    return min(range(len(results)), key=lambda position: results[position].measures["psnr"])
 
 
 def finite(value: Any) -> Any:
     """``value`` for strict JSON: infinite numbers as 'inf', tuples as lists, at any depth."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(entry) for entry in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _group(method: np.ndarray, baseline: np.ndarray, mask: np.ndarray) -> FrameGroup:
-    chosen, reference = method[mask], baseline[mask]
-    return FrameGroup(psnr=psnr(chosen, reference), ssim=float(np.mean(ssim_per_frame(chosen, reference))))
-
-
-def _total_motion_ratio(measures: Sequence[Comparison]) -> float:
-    motion, reference = sum(m.motion for m in measures), sum(m.baseline_motion for m in measures)
-    return motion / reference if reference else 1.0
-
-
-def _spread(values: Sequence[float], *, small_is_bad: bool) -> Spread:
-    mean = float(np.mean(values))
-    # the spread of equal videos (infinite PSNR) is none
-    std = float(np.std(values)) if math.isfinite(mean) else 0.0
-    worst = min(values) if small_is_bad else max(values)
-    return Spread(mean=mean, median=float(np.median(values)), std=std, worst=worst)

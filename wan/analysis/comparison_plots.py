@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wan.analysis.comparison import PSNR_THRESHOLD, SSIM_THRESHOLDS, CaseResult
-from wan.analysis.frames import kept_pixel_frames
 from wan.analysis.pictures import GAIN, amplified_difference
 from wan.analysis.plots import BLUE, COLOURS, GREY, ORANGE, figure, from_zero, mark_switch, step_axis
+from wan.sampling.geometry import kept_pixel_frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,12 +48,11 @@ def plot_contact_sheet(
 def plot_per_frame(path: Path, result: CaseResult, *, title: str, half_frame_stride: int | None) -> None:
     """PSNR and SSIM of every frame with the seeds' thresholds; filled frames shaded."""
     with figure(path, rows=2, columns=1, size=(10, 6.4), title=title) as (top, bottom):
-        measures = result.measures
-        frames = range(len(measures.psnr_per_frame))
-        top.plot(frames, np.minimum(measures.psnr_per_frame, PSNR_CEILING), marker="o", color=BLUE, label="this method")
+        frames = range(len(result.psnrs))
+        top.plot(frames, np.minimum(result.psnrs, PSNR_CEILING), marker="o", color=BLUE, label="this method")
         top.axhline(PSNR_THRESHOLD, color=GREY, linestyle="--", linewidth=1.2, label=f"{PSNR_THRESHOLD:g} dB")
         top.set_ylabel("PSNR [dB]")
-        bottom.plot(frames, measures.ssim_per_frame, marker="o", color=ORANGE, label="this method")
+        bottom.plot(frames, result.ssims, marker="o", color=ORANGE, label="this method")
         for threshold, style in zip(SSIM_THRESHOLDS, (":", "--"), strict=True):
             bottom.axhline(threshold, color=GREY, linestyle=style, linewidth=1.2, label=f"{threshold}")
         bottom.set_ylabel("SSIM [1]")
@@ -87,8 +86,8 @@ def plot_cases(path: Path, methods: Mapping[str, Sequence[CaseResult]], *, title
     with figure(path, rows=1 + is_wide, columns=2 - is_wide, size=size, title=title) as (left, right):
         for column, (results, colour) in enumerate(zip(methods.values(), COLOURS * 3, strict=False)):
             spread = np.linspace(-0.18, 0.18, len(results)) if len(results) > 1 else [0.0]
-            psnrs = np.minimum([result.measures.psnr for result in results], PSNR_CEILING)
-            ssims = [result.measures.ssim for result in results]
+            psnrs = np.minimum([result.measures["psnr"] for result in results], PSNR_CEILING)
+            ssims = [result.measures["ssim"] for result in results]
             for axes, values in ((left, psnrs), (right, ssims)):
                 axes.scatter(column + np.asarray(spread), values, s=18, color=colour, alpha=0.75, zorder=3)
                 axes.hlines(np.mean(values), column - 0.3, column + 0.3, color="#20262c", linewidth=2, zorder=4)
@@ -106,7 +105,7 @@ def plot_cases(path: Path, methods: Mapping[str, Sequence[CaseResult]], *, title
 def _shade_filled(axes: "Axes", frames: int, stride: int | None) -> None:
     if stride is None:
         return
-    filled = np.flatnonzero(~kept_pixel_frames(frames, stride=stride))
+    filled = np.flatnonzero(~np.array(kept_pixel_frames(frames, stride=stride)))
     for position, number in enumerate(filled):
         label = "filled frames" if position == 0 else None
         axes.axvspan(number - 0.5, number + 0.5, color=ORANGE, alpha=0.13, linewidth=0, label=label)

@@ -12,7 +12,7 @@ from wan.analysis.plots import require_plotting
 from wan.analysis.probe import GuidanceProbe, LatentsDump
 from wan.runs import write_json_atomic, write_text_atomic
 from wan.runs.debug_latents import DEBUG_DTYPES, LATENTS_FOLDER, debug_latents_bytes, refuse_full_disk
-from wan.runs.results import claim_directory
+from wan.runs.folders import claim_directory
 from wan.sampling.observers import Observer
 from wan.sampling.plan import Expert, Plan
 from wan.settings import SamplingSettings
@@ -52,7 +52,7 @@ def open_debug(
     settings: SamplingSettings,
     dtype: str,
     overwrite: bool,
-    report: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> DebugRun:
     """Claim the folder and announce what will be written; InvalidInput when that cannot work. Loads no weight."""
     require_plotting()
@@ -60,8 +60,8 @@ def open_debug(
     size = debug_latents_bytes(elements, DEBUG_DTYPES[dtype])
     refuse_full_disk(directory, size, flag="--debug_output_dir")
     claimed = claim_directory(directory, flag="--debug_output_dir", overwrite=overwrite, stale=_STALE)
-    shadow = sum(2 - len(step.branches) for step in plan.steps)
-    report(
+    shadow = sum(2 - len(step.evaluated) for step in plan.steps)
+    say(
         f"debug: the latents of {len(plan.steps)} steps, {dtype}, {size / 1e6:,.1f} MB, and the error analysis go to "
         f"{claimed}" + (f"; {shadow} skipped passes are evaluated beside the run" if shadow else "")
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from wan.sampling.guidance import TRUNCATION_MODES, Branch, Guidance, ReusedDelta, SingleBranch
+from wan.sampling.guidance import TRUNCATION_MODES, Guidance
 
 MAX_AGE = 8
 # A truncation is recommended while its first-order effect on the final latent stays below this share of its size.
@@ -73,15 +73,11 @@ def best_weight(steps: Sequence[StepGuidance], position: int, age: int) -> float
 def truncation_error(steps: Sequence[StepGuidance], position: int, age: int, guidance: Guidance) -> float:
     """Mean squared velocity error of ``guidance`` against CFG when D was last measured ``age`` steps before.
 
-    CFG is v_c + (s - 1) D = v_u + s D. A guidance that adds w D_t-k to one branch errs by c D_t - w D_t-k, with
-    c = s - 1 on the conditional branch and s on the unconditional one; w = 0 when it adds nothing.
+    CFG is v_c + (s - 1) D = v_u + s D. A guidance that adds w D_t-k to one branch errs by c D_t - w D_t-k
+    (``Guidance.missed``).
     """
-    step = steps[position]
-    if isinstance(guidance, SingleBranch):
-        return _coefficient(guidance.branch, step.scale) ** 2 * step.mse
-    assert isinstance(guidance, ReusedDelta), guidance
-    weight = _coefficient(guidance.branch, step.scale)
-    return _mean_square(steps, position, age, new_weight=weight, old_weight=guidance.weight)
+    new_weight, old_weight = guidance.missed(steps[position].scale)
+    return _mean_square(steps, position, age, new_weight=new_weight, old_weight=old_weight)
 
 
 def final_error(steps: Sequence[StepGuidance], expert: str, count: int, mode: str) -> float:
@@ -135,10 +131,6 @@ def _mean_square(
     new, old, product = steps[position].mse, steps[position - age].mse, steps[position].products[age - 1]
     # rounding can bring the square of (nearly) nothing below zero
     return max(0.0, new_weight**2 * new - 2 * new_weight * old_weight * product + old_weight**2 * old)
-
-
-def _coefficient(branch: Branch, scale: float) -> float:
-    return scale - 1.0 if branch is Branch.COND else scale
 
 
 def _positive(value: float) -> float:

@@ -1,4 +1,4 @@
-"""The error analysis of one run in words: the seeds' findings tested, a table per step and per expert, advice."""
+"""The error analysis of one run in words: the founding documents' findings, tables per step and expert, advice."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,8 +18,9 @@ from wan.analysis.guidance_error import (
     reuse_error,
     reuse_errors_by_age,
 )
+from wan.commands import program
 
-# "Clearly higher" in the seeds' second finding.
+# "Clearly higher" in the founding documents' second finding.
 CLEARLY = 1.5
 
 
@@ -191,7 +192,7 @@ def _advice_lines(recommendations: Sequence[Recommendation]) -> list[str]:
         flag = flags.get(item.expert, "N (--cfg_truncate_steps)")
         errors = ", ".join(f"{error:.1%}" for error in item.errors)
         lines.append(f"  {flag} = {item.steps} with mode {item.mode}; estimates for 1, 2, ... steps: {errors}")
-    lines.append("  first-order estimate from one run: check it with tools/compare_cfg_baseline.py")
+    lines.append(f"  first-order estimate from one run: check it with `{program('compare')}`")
     return lines
 
 

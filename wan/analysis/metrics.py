@@ -4,8 +4,7 @@
 """
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from skimage.metrics import structural_similarity
@@ -31,46 +30,6 @@ class RelativeError:
 
     mean: float
     max: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """Every measure of one video against its baseline."""
-
-    absolute_error: AbsoluteError
-    relative_error: RelativeError
-    mse: float
-    psnr: float
-    psnr_per_frame: tuple[float, ...]
-    ssim: float
-    ssim_per_frame: tuple[float, ...]
-    temporal_difference_error: float
-    motion: float
-    baseline_motion: float
-    motion_ratio: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for strict JSON, which has no infinity: it is written 'inf' (``float()`` reads it back)."""
-        return _without_infinity(asdict(self))
-
-
-def compare(method: np.ndarray, baseline: np.ndarray) -> Comparison:
-    """Measure ``method`` against ``baseline``, both (N, H, W, C) in [0, 1]; ValueError when they do not fit."""
-    _check_pair(method, baseline)
-    ssims = ssim_per_frame(method, baseline)
-    return Comparison(
-        absolute_error=absolute_error(method, baseline),
-        relative_error=relative_error(method, baseline),
-        mse=mse(method, baseline),
-        psnr=psnr(method, baseline),
-        psnr_per_frame=psnr_per_frame(method, baseline),
-        ssim=float(np.mean(ssims)),
-        ssim_per_frame=ssims,
-        temporal_difference_error=temporal_difference_error(method, baseline),
-        motion=motion_amount(method),
-        baseline_motion=motion_amount(baseline),
-        motion_ratio=motion_ratio(method, baseline),
-    )
 
 
 def absolute_error(method: np.ndarray, baseline: np.ndarray) -> AbsoluteError:
@@ -172,11 +131,3 @@ def _check_video(video: np.ndarray) -> None:
     low, high = float(video.min()), float(video.max())
     if not (low >= -_RANGE_TOLERANCE and high <= 1.0 + _RANGE_TOLERANCE):
         raise ValueError(f"a video is measured in [0, 1], but these values span {low:g} to {high:g}: rescale them")
-
-
-def _without_infinity(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_infinity(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_infinity(entry) for entry in value]
-    return str(value) if isinstance(value, float) and math.isinf(value) else value

@@ -22,8 +22,8 @@ FRAME_AXIS = 2
 class GuidanceProbe(Observer):
     """Measures D = v_c - v_u at every step; a branch that the step skipped is evaluated beside the run.
 
-    The extra evaluation changes no number of the run, provided that ``predict`` keeps no state of its own; ``shadow``
-    counts them as the forward counter does. Memory: the differences of at most ``MAX_AGE`` earlier steps.
+    The extra evaluation changes no number of the run (``Denoiser.predict_beside``); ``shadow`` counts them as the
+    forward counter does. Memory: the differences of at most ``MAX_AGE`` earlier steps.
     ``scales`` are the guidance scales per expert, which a truncated step of the plan no longer names.
     """
 
@@ -68,12 +68,12 @@ class GuidanceProbe(Observer):
         self._previous = kept
 
     def _all_branches(self, event: StepEvent) -> dict[Branch, Tensor]:
-        missing = {branch: event.contexts[branch] for branch in Branch if branch not in event.velocities}
+        missing = {branch: event.contexts[branch] for branch in Branch if branch not in event.step.evaluated}
         if not missing:
             return event.velocities
         for branch in missing:
             self.shadow[f"{event.step.expert.value}.{branch.value}"] += 1
-        return event.velocities | event.denoiser.predict(event.hidden_states, event.timestep, missing)
+        return event.velocities | event.denoiser.predict_beside(event.hidden_states, event.timestep, missing)
 
 
 @dataclass(frozen=True, slots=True)

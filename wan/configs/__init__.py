@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 CONFIG_DIR = Path(__file__).parent
-PROJECT_DIR = CONFIG_DIR.parent.parent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +20,10 @@ class TaskConfig:
 
     ``sample_guide_scale`` is (low noise, high noise) for two experts, one number for one.
     ``boundary`` is the fraction of ``num_train_timesteps`` from which the high-noise expert works; None: one expert.
+    ``image``: none, needed or optional; ``size_rule``: how an image's aspect becomes a size (``sampling.image_size``).
     ``has_image_encoder``: CLIP features of the image join the text (Wan2.1 image to video).
+    ``shift_by_size``: official shifts of single sizes; ``recommended_guide_scale``: what the model's makers advise
+    where it is not the default. ``reference_pipeline``: the diffusers pipeline of the same model.
     """
 
     name: str
@@ -33,7 +35,10 @@ class TaskConfig:
     sample_guide_scale: float | tuple[float, float]
     sample_neg_prompt: str
     boundary: float | None
+    image: Literal["none", "needed", "optional"]
+    size_rule: str
     has_image_encoder: bool
+    reference_pipeline: str
     num_train_timesteps: int
     text_len: int
     param_dtype: str
@@ -50,11 +55,17 @@ class TaskConfig:
     supported_sizes: tuple[str, ...]
     example_prompt: str
     bundled_checkpoint: str | None
+    recommended_guide_scale: float | None
+    shift_by_size: Mapping[str, float] = field(default_factory=dict)
     repositories: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_two_experts(self) -> bool:
         return self.boundary is not None
+
+    def shift_for(self, size: str) -> float:
+        """The official shift at a size 'W*H'."""
+        return self.shift_by_size.get(size, self.sample_shift)
 
     @property
     def is_image_task(self) -> bool:
@@ -73,16 +84,21 @@ def load_config(path: Path) -> TaskConfig:
     for key, value in values.items():
         if isinstance(value, list):
             values[key] = tuple(value)
-    values["repositories"] = MappingProxyType(values["repositories"])
+        elif isinstance(value, dict):
+            values[key] = MappingProxyType(value)
     return TaskConfig(name=path.stem, **values)
 
 
 def parse_size(size: str) -> tuple[int, int]:
     """'W*H' to (width, height) in pixels; ValueError when it is not of that form."""
     width, separator, height = size.partition("*")
-    if not separator or not width.strip().isdigit() or not height.strip().isdigit():
+    if not separator or not _is_number(width) or not _is_number(height):
         raise ValueError(f"--size {size!r} is not of the form W*H, for example 832*480")
     return int(width), int(height)
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().isascii() and text.strip().isdigit()
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What the measuring tools share: flags, methods to compare, running them, and writing what came out."""
+"""The measuring instruments: methods and their baseline, comparisons, temporal continuity, timing (they run models)."""

@@ -10,9 +10,8 @@ from wan.analysis.continuity_plots import plot_continuity, plot_sweep, plot_swit
 from wan.analysis.continuity_run import ContinuityRun, compare_runs, format_statistics, format_steps, measure_run
 from wan.analysis.probe import LatentsDump
 from wan.errors import InvalidInput
-from wan.instruments.reproduce import generate_argv
-from wan.options import Options
-from wan.runs import reproduce_command, write_json_atomic
+from wan.job import Job, rerun
+from wan.runs import write_json_atomic
 from wan.runs.debug_latents import (
     DEBUG_DTYPES,
     LATENTS_FOLDER,
@@ -20,7 +19,6 @@ from wan.runs.debug_latents import (
     iterate_debug_steps,
     refuse_full_disk,
 )
-from wan.sampling.plan import Plan
 from wan.session import Session
 
 FIGURE_NAME, SWITCH_FIGURE, COMPARE_FIGURE = "continuity_analysis.png", "expert_switch.png", "continuity_comparison.png"
@@ -29,47 +27,46 @@ STATISTICS_NAME, SWEEP_FIGURE, SWEEP_NAME = (
     "continuity_sweep.png",
     "continuity_sweep.json",
 )
-Report = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Study:
     """One run to make and measure; ``name`` is its folder in a sweep."""
 
     name: str
-    options: Options
-    plan: Plan
-    seed: int
+    job: Job
 
     @property
     def title(self) -> str:
-        geometry = self.plan.geometry
-        half = "" if self.plan.frame_completion is None else f", half-frame ({self.plan.frame_completion})"
+        geometry, plan = self.job.geometry, self.job.plan
+        half = "" if plan.frame_completion is None else f", half-frame ({plan.frame_completion})"
         return (
-            f"{self.options.prompt!r}, seed {self.seed}, {geometry.pixel_frames} frames = {geometry.latent_frames} "
-            f"latent frames{half}"
+            f"{self.job.prompt!r}, seed {self.job.request.seed}, {geometry.pixel_frames} frames = "
+            f"{geometry.latent_frames} latent frames{half}"
         )
 
 
-def analyse_job(job: Job, session: Session, directory: Path, *, space: str, report: Report) -> ContinuityRun:
+def analyse_study(study: Study, session: Session, directory: Path, *, space: str, say: Say) -> ContinuityRun:
     """Sample with every step on disk, then measure."""
     folder = directory / LATENTS_FOLDER
-    elements = [prod(job.plan.geometry.latent_shape(step.latent_frames)) for step in job.plan.steps]
+    job = study.job
+    elements = [prod(job.geometry.latent_shape(step.latent_frames)) for step in job.plan.steps]
     size = debug_latents_bytes(elements, DEBUG_DTYPES["float32"])
     refuse_full_disk(folder, size, flag="--output_dir")
-    report(f"{job.title}: {size / 1e6:,.1f} MB of latents go to {folder}")
-    session.sample(job.plan, prompt=job.options.prompt, seed=job.seed, observers=[LatentsDump(folder)])
+    say(f"{study.title}: {size / 1e6:,.1f} MB of latents go to {folder}")
+    session.sample(job.plan, prompt=job.prompt, seed=job.request.seed, observers=[LatentsDump(folder)])
     about = {
-        "task": job.options.config.name,
-        "prompt": job.options.prompt,
-        "seed": job.seed,
-        "command": reproduce_command(generate_argv(job.options), seed=job.seed),
+        "task": job.config.name,
+        "prompt": job.prompt,
+        "seed": job.request.seed,
+        "command": rerun(job, enable_debug=True).command(seed=job.request.seed),
     }
-    return analyse_folder(folder, directory, space=space, title=job.title, report=report, about=about)
+    return analyse_folder(folder, directory, space=space, title=study.title, say=say, about=about)
 
 
 def analyse_folder(
-    folder: Path, directory: Path, *, space: str, title: str, report: Report, about: dict[str, Any] | None = None
+    folder: Path, directory: Path, *, space: str, title: str, say: Say, about: dict[str, Any] | None = None
 ) -> ContinuityRun:
     """Measure the debug latents in ``folder``; figures, statistics and tables."""
     run = _measured(folder)
@@ -79,12 +76,12 @@ def analyse_folder(
     )
     plot_continuity(directory / FIGURE_NAME, {"this run": run}, space, title=title)
     plot_switch(directory / SWITCH_FIGURE, {"this run": run}, title=title)
-    report(f"\n{format_steps(run, space)}\n\n{format_statistics(run, space)}")
+    say(f"\n{format_steps(run, space)}\n\n{format_statistics(run, space)}")
     return run
 
 
 def compare_with(
-    run: ContinuityRun, reference_folder: Path, directory: Path, *, space: str, names: tuple[str, str], report: Report
+    run: ContinuityRun, reference_folder: Path, directory: Path, *, space: str, names: tuple[str, str], say: Say
 ) -> None:
     """Overlay two runs, and say how many steps after frame completion their curves meet again."""
     reference = _measured(reference_folder)
@@ -101,19 +98,19 @@ def compare_with(
             "reference_run": reference.as_dict(),
         },
     )
-    report("\n" + _meeting_sentence(result, names[1]))
+    say("\n" + _meeting_sentence(result, names[1]))
 
 
-def sweep(jobs: Sequence[Job], session: Session, directory: Path, *, space: str, report: Report) -> None:
-    """Every job in a folder of its own, and all of them in one figure."""
-    runs = {job.name: analyse_job(job, session, directory / job.name, space=space, report=report) for job in jobs}
-    labels = {_label(job): runs[job.name] for job in jobs}
-    plot_sweep(
-        directory / SWEEP_FIGURE, labels, space, title=f"{jobs[0].options.prompt!r}, seed {jobs[0].seed}: {space}"
-    )
+def sweep(studies: Sequence[Study], session: Session, directory: Path, *, space: str, say: Say) -> None:
+    """Every study in a folder of its own, and all of them in one figure."""
+    runs = {one.name: analyse_study(one, session, directory / one.name, space=space, say=say) for one in studies}
+    labels = {_label(one): runs[one.name] for one in studies}
+    first = studies[0].job
+    title = f"{first.prompt!r}, seed {first.request.seed}: {space}"
+    plot_sweep(directory / SWEEP_FIGURE, labels, space, title=title)
     write_json_atomic(directory / SWEEP_NAME, {"shown_space": space} | {n: run.as_dict() for n, run in runs.items()})
-    report("\n" + _sweep_table(labels, space))
-    report(f"\nresults: {directory}")
+    say("\n" + _sweep_table(labels, space))
+    say(f"\nresults: {directory}")
 
 
 def _measured(folder: Path) -> ContinuityRun:
@@ -123,9 +120,9 @@ def _measured(folder: Path) -> ContinuityRun:
         raise InvalidInput(f"{folder}: {error}") from error
 
 
-def _label(job: Job) -> str:
-    geometry, steps = job.plan.geometry, len(job.plan.steps)
-    if job.name.startswith("frames_"):
+def _label(study: Study) -> str:
+    geometry, steps = study.job.geometry, len(study.job.plan.steps)
+    if study.name.startswith("frames_"):
         return f"{geometry.pixel_frames} frames ({geometry.latent_frames} latent)"
     return f"{steps} steps"
 

@@ -1,40 +1,48 @@
-"""What --comparison_mode compares: the settings of every side, and the controls to hold them against."""
+"""The methods that a comparison measures, and the controls to hold them against: each is a variation of one job."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
-from wan.options import Options
+from wan.job import Job, vary
 from wan.sampling.plan import Plan
-from wan.sampling.policies import make_plan
 from wan.sampling.price import DenoiserSize, price
 from wan.settings import SamplingSettings
+from wan.shortcuts import Shortcuts
 
-# What the seeds' documents recommend; used by a mode that truncates when no count is given.
+# What the founding documents recommend; used by a mode that truncates when no count is given.
 DEFAULT_LOW_STEPS, DEFAULT_HIGH_STEPS = 5, 3
 # An unrelated video of the same prompt: what a method scores that has nothing in common with its baseline.
 OTHER_SEED_SHIFT = 1000
+BASELINE, OTHER_SEED, SAME_SEED = "baseline", "control_other_seed", "control_same_seed"
 
 CFG_FLAGS = ("cfg_truncate_steps", "cfg_truncate_high_noise_steps")
 HALF_FLAGS = ("enable_half_frame_generation", "enable_improved_frame_completion", "frame_completion", "frame_positions")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Side:
+class Method:
     """One way to make the video: ``name`` is its folder, ``title`` its heading; a control only calibrates."""
 
     name: str
     title: str
-    settings: SamplingSettings
-    plan: Plan
+    job: Job
     seed_shift: int = 0
     is_control: bool = False
 
     @property
-    def is_half_frame(self) -> bool:
-        return self.settings.frame_completion is not None
+    def plan(self) -> Plan:
+        return self.job.plan
+
+    @property
+    def settings(self) -> SamplingSettings:
+        return self.job.settings
+
+    @property
+    def half_frame_stride(self) -> int | None:
+        """The VAE's frame stride for half-frame generation, None for every other method."""
+        return self.plan.geometry.vae_stride[0] if self.settings.is_half_frame else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +76,11 @@ def mode_help() -> str:
     return "; ".join(f"{name}: {' and '.join(mode.methods)}" for name, mode in MODES.items())
 
 
-def complete_flags(args: argparse.Namespace) -> list[str]:
-    """Fill in what the mode implies, in place; returns notices. InvalidInput for flags that it does not use."""
+def complete_switches(args: argparse.Namespace) -> None:
+    """Switch half-frame generation on where the mode implies it, in place, before the flags are read as shortcuts.
+
+    ``InvalidInput`` for flags that the mode does not use.
+    """
     mode = MODES[args.comparison_mode]
     alien = [flag for flag in CFG_FLAGS + HALF_FLAGS if getattr(args, flag) and flag not in mode.flags]
     if alien:
@@ -83,73 +94,83 @@ def complete_flags(args: argparse.Namespace) -> list[str]:
             raise InvalidInput(
                 "--comparison_mode custom needs a shortcut to compare; give for example --cfg_truncate_steps 5"
             )
-        return []
-    notices = []
-    if "cfg_truncate_steps" in mode.flags and not any(flag in CFG_FLAGS for flag in given):
-        args.cfg_truncate_steps = DEFAULT_LOW_STEPS
-        flags = f"--cfg_truncate_steps {DEFAULT_LOW_STEPS}"
-        if WAN_CONFIGS[args.task].has_two_experts:
-            args.cfg_truncate_high_noise_steps = DEFAULT_HIGH_STEPS
-            flags += f" --cfg_truncate_high_noise_steps {DEFAULT_HIGH_STEPS}"
-        notices.append(f"no truncation given: {flags}, as the seeds' documents recommend")
+        return
     if "enable_half_frame_generation" in mode.flags:
         args.enable_half_frame_generation = True
     if args.comparison_mode == "improved_vs_baseline" or (args.comparison_mode == "combined_vs_baseline" and not given):
         args.enable_improved_frame_completion = True
-    return notices
 
 
-def sides_for(mode_name: str, options: Options) -> tuple[Side, ...]:
+def complete_shortcuts(mode_name: str, job: Job) -> tuple[Job, list[str]]:
+    """The job with the truncation that the mode implies where none was given, and a notice that says so."""
+    asked = job.request.shortcuts
+    is_given = asked.cfg_truncate_steps or asked.cfg_truncate_high_noise_steps
+    if mode_name == "custom" or CFG_FLAGS[0] not in MODES[mode_name].flags or is_given:
+        return job, []
+    high = DEFAULT_HIGH_STEPS if job.config.has_two_experts else 0
+    flags = f"--cfg_truncate_steps {DEFAULT_LOW_STEPS}"
+    flags += f" --cfg_truncate_high_noise_steps {high}" if high else ""
+    shortcuts = replace(asked, cfg_truncate_steps=DEFAULT_LOW_STEPS, cfg_truncate_high_noise_steps=high)
+    return vary(job, shortcuts=shortcuts), [f"no truncation given: {flags}, as the founding documents recommend"]
+
+
+def methods_for(mode_name: str, job: Job) -> tuple[Method, ...]:
     """Baseline first, then the methods of the mode; InvalidInput for what cannot be planned."""
-    plain = replace(options.settings, cfg_truncate_steps=0, cfg_truncate_high_noise_steps=0, frame_completion=None)
-    methods = [_side(name, _method_settings(name, options.settings), options) for name in MODES[mode_name].methods]
-    return (_side("baseline", plain, options), *methods)
-
-
-def controls_for(sides: Sequence[Side], size: DenoiserSize, options: Options) -> tuple[Side, ...]:
-    """The baseline again, another seed, and for every method the plain run of about the same FLOPs with fewer steps."""
-    baseline, *methods = sides
-    repeat = replace(baseline, name="control_same_seed", title="the baseline again (noise floor)", is_control=True)
-    other = replace(
-        baseline,
-        name="control_other_seed",
-        title="another seed (nothing in common)",
-        is_control=True,
-        seed_shift=OTHER_SEED_SHIFT,
+    asked = job.request.shortcuts
+    shortcuts = {name: _own_shortcuts(name, asked) for name in MODES[mode_name].methods}
+    return (
+        baseline_of(job),
+        *(Method(name=name, title=TITLES[name], job=vary(job, shortcuts=own)) for name, own in shortcuts.items()),
     )
-    fewer = {steps_of_equal_cost(side.plan, baseline, size): None for side in methods}
+
+
+def baseline_of(job: Job) -> Method:
+    """The same job with every shortcut off."""
+    return Method(name=BASELINE, title=TITLES[BASELINE], job=vary(job, shortcuts=Shortcuts()))
+
+
+def other_seed_of(baseline: Method) -> Method:
+    """Another seed of the same prompt: what a method scores that has nothing in common with its baseline."""
+    title = "another seed (nothing in common)"
+    return replace(baseline, name=OTHER_SEED, title=title, is_control=True, seed_shift=OTHER_SEED_SHIFT)
+
+
+def controls_for(methods: Sequence[Method], size: DenoiserSize) -> tuple[Method, ...]:
+    """The baseline again, another seed, and for every method the plain run of about the same FLOPs with fewer steps."""
+    baseline, *others = methods
+    repeat = replace(baseline, name=SAME_SEED, title="the baseline again (noise floor)", is_control=True)
+    fewer = {steps_of_equal_cost(method.plan, baseline, size): None for method in others}
     return (
         repeat,
-        other,
-        *(_fewer_steps(steps, baseline, options) for steps in fewer if steps < len(baseline.plan.steps)),
+        other_seed_of(baseline),
+        *(fewer_steps_of(baseline, steps) for steps in fewer if steps < len(baseline.plan.steps)),
     )
 
 
-def steps_of_equal_cost(plan: Plan, baseline: Side, size: DenoiserSize) -> int:
+def steps_of_equal_cost(plan: Plan, baseline: Method, size: DenoiserSize) -> int:
     """How many plain steps cost about as many FLOPs as ``plan``."""
     tag = price(plan, size)
     return max(1, round(len(baseline.plan.steps) * tag.planned.flops / tag.plain.flops))
 
 
-def _fewer_steps(steps: int, baseline: Side, options: Options) -> Side:
-    settings = replace(baseline.settings, steps=steps)
-    return Side(
-        name=f"control_{steps}_steps",
+def fewer_steps_of(baseline: Method, steps: int) -> Method:
+    """The plain run with fewer steps, under the name that ``fewer_steps_name`` gives it."""
+    return Method(
+        name=fewer_steps_name(steps),
         title=f"plain, {steps} steps (equal cost)",
-        settings=settings,
-        plan=make_plan(settings, options.geometry),
+        job=vary(baseline.job, sample_steps=steps),
         is_control=True,
     )
 
 
-def _method_settings(name: str, given: SamplingSettings) -> SamplingSettings:
-    """What the method keeps of the settings that the flags ask for together."""
+def fewer_steps_name(steps: int) -> str:
+    return f"control_{steps}_steps"
+
+
+def _own_shortcuts(name: str, given: Shortcuts) -> Shortcuts:
+    """What a method keeps of the shortcuts that the flags ask for together."""
     if name == "cfg_truncated":
-        return replace(given, frame_completion=None)
+        return replace(given, frame_completion=None, frame_positions=Shortcuts().frame_positions)
     if name in ("half_frame", "improved_half_frame"):
         return replace(given, cfg_truncate_steps=0, cfg_truncate_high_noise_steps=0)
     return given
-
-
-def _side(name: str, settings: SamplingSettings, options: Options) -> Side:
-    return Side(name=name, title=TITLES[name], settings=settings, plan=make_plan(settings, options.geometry))

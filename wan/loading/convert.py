@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from wan.commands import command_line
 from wan.configs import TaskConfig
 from wan.errors import CheckpointError, InvalidInput
 from wan.loading.convert_plan import Conversion, WeightFile
@@ -16,7 +17,6 @@ from wan.loading.fingerprint import Manifest, fingerprint, read_manifest, write_
 from wan.loading.headers import read_shapes
 from wan.loading.layouts import Checkpoint, recognise
 from wan.loading.models import weight_problems
-from wan.loading.problems import quoted
 from wan.loading.weights import open_weights
 from wan.runs.atomic import atomic_path, write_text_atomic
 
@@ -89,11 +89,11 @@ def _is_done(path: Path, name: str, manifest: Manifest | None) -> bool:
 
 def _write_manifest(conversion: Conversion, destination: Path, done: dict[str, str], *, finished: bool) -> None:
     checkpoint = conversion.checkpoint
-    command = f"python tools/convert_checkpoint.py {quoted(checkpoint.path)} {quoted(destination)}"
+    command = command_line("convert", checkpoint.path, destination, "--task", checkpoint.config.name)
     write_manifest(
         destination,
         Manifest(
-            made_by=f"{command} --task {checkpoint.config.name}",
+            made_by=command,
             origin=conversion.origin,
             finished=finished,
             files=done,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wan.commands import command_line
 from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.errors import CheckpointError, InvalidInput
 from wan.loading.component import Component
@@ -92,7 +93,7 @@ def _only_config(source: Path) -> TaskConfig:
     tasks = fitting_tasks(described) if described else ()
     if not tasks:
         raise CheckpointError(
-            f"{source} holds no denoiser that a task here runs; see `python tools/doctor.py --ckpt_dir {source}`"
+            f"{source} holds no denoiser that a task here runs; see `{command_line('doctor', '--ckpt_dir', source)}`"
         )
     return WAN_CONFIGS[tasks[0]]
 

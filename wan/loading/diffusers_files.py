@@ -12,8 +12,6 @@ from wan.loading.diffusers_layout import IMAGE_ENCODER, TEXT_LEN_KEY, TOKENIZER
 
 INDEX_NAME = "model_index.json"
 _IMAGE_PROCESSOR = "image_processor"
-# the model cards' pipelines
-_PIPELINES = {"WanT2V": "WanPipeline", "WanTI2V": "WanPipeline", "WanI2V": "WanImageToVideoPipeline"}
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -38,7 +36,7 @@ def small_files(config: TaskConfig, models: Mapping[str, Any]) -> dict[str, str]
 
 
 def _index(config: TaskConfig, models: Mapping[str, Any]) -> str:
-    pipeline = _PIPELINES[config.entry]
+    pipeline = config.reference_pipeline
     components: dict[str, list[str | None]] = {
         name: [type(model).__module__.split(".")[0], type(model).__name__] for name, model in models.items()
     }
@@ -56,7 +54,7 @@ def _index(config: TaskConfig, models: Mapping[str, Any]) -> str:
             "_class_name": pipeline,
             "_diffusers_version": diffusers.__version__,
             "boundary_ratio": config.boundary,
-            "expand_timesteps": config.entry == "WanTI2V",
+            "expand_timesteps": config.image == "optional",
             **dict(sorted(components.items())),
         }
     )

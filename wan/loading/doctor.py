@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from wan.commands import in_clone, program
 from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.errors import CheckpointError
 from wan.loading.described_model import fitting_tasks, size_mismatch
@@ -18,9 +19,9 @@ RUN_BYTES = 2**30
 """What a run folder may need: the latents and the video take far less."""
 
 _DEFAULT_TASK = "t2v-A14B"
-_RESTORE = "git restore {ckpt_dir}"
-_LARGER_DISK = "python tools/download_model_weights.py --task {task} --layout {layout} --output_dir /a/larger/disk"
-_OUTPUT_ELSEWHERE = "python generate.py --task {task} --ckpt_dir {ckpt_dir} --output_dir /a/larger/disk"
+_RESTORE = "git restore {ckpt_dir}" if in_clone() else "pip install --force-reinstall wan22-shortcut"
+_LARGER_DISK = program("download") + " --task {task} --layout {layout} --output_dir /a/larger/disk"
+_OUTPUT_ELSEWHERE = program("generate") + " --task {task} --ckpt_dir {ckpt_dir} --output_dir /a/larger/disk"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

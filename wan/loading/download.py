@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from wan.commands import quoted
 from wan.configs import TaskConfig
 from wan.errors import CheckpointError, InvalidInput
 from wan.loading import diffusers_layout, official_layout
@@ -13,7 +14,7 @@ from wan.loading.download_hubs import Hub, RemoteFile, Snapshot
 from wan.loading.files import experts_of
 from wan.loading.fingerprint import Manifest, fingerprint, write_manifest
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, check_whole
-from wan.loading.problems import DOWNLOAD, quoted
+from wan.loading.problems import DOWNLOAD
 
 LAYOUT_NAMES = ("official", "diffusers")
 DOWNLOAD_DIR = Path("checkpoints")

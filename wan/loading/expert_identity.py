@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from wan.commands import quoted
 from wan.loading.fingerprint import fingerprint, read_manifest
-from wan.loading.problems import Problem, quoted, verbatim
+from wan.loading.problems import Problem, verbatim
 
 _LISTED = 3
 

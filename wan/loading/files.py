@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path.parent} has no {path.name}; download it again, or check that --task fits the folder"
         )
+    state = path.stat()
+    return dict(_json_of_state(path, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=1024)
+def _json_of_state(path: Path, size: int, modified_ns: int) -> dict[str, Any]:
+    """Read once for every state of the file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -5,6 +5,7 @@ import math
 import struct
 import zipfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,16 @@ def count_elements(shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """(tensor entries, offset of the first data byte)."""
+    """(tensor entries, offset of the first data byte), read once for every state of the file."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise CheckpointError(f"{path} is not a safetensors file ({error}); download that file again") from error
+    return _header_of_state(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _header_of_state(path: Path, size: int, modified_ns: int) -> tuple[dict[str, Any], int]:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(_LENGTH_BYTES))

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from wan.configs import PROJECT_DIR, WAN_CONFIGS, TaskConfig
+from wan.commands import SOURCE_DIR, command_line
+from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.errors import CheckpointError
-from wan.loading.described_model import DescribedModel, mismatch
+from wan.loading.described_model import DescribedModel, fitting_tasks, mismatch, size_mismatch
 from wan.loading.diffusers_layout import DiffusersLayout
 from wan.loading.expert_identity import identity_problems
 from wan.loading.files import experts_of
@@ -18,7 +19,8 @@ from wan.sampling.plan import Expert
 from wan.sampling.price import DenoiserSize
 
 TEXT_LEN_WITH_IMAGE = 512
-DEMO_COMMAND = 'python generate.py --task t2v-demo --prompt "a red circle moving right on a blue background"'
+PACKAGED_CHECKPOINT = Path(__file__).parents[1] / "demo_checkpoint"
+"""Where a wheel puts the demo model."""
 
 
 class Layout(Protocol):
@@ -75,15 +77,17 @@ class Checkpoint:
         return self.layout.tokenizer_dir(self.path)
 
 
-def find_checkpoint_dir(config: TaskConfig, ckpt_dir: str | None) -> Path:
+def find_checkpoint_dir(config: TaskConfig, ckpt_dir: str | Path | None) -> Path:
     """The directory a user named, or the task's bundled one; ``CheckpointError`` says how to get one."""
     if ckpt_dir is not None:
         return Path(ckpt_dir)
     if config.bundled_checkpoint is not None:
-        return PROJECT_DIR / config.bundled_checkpoint
+        in_clone = SOURCE_DIR / config.bundled_checkpoint
+        return in_clone if in_clone.is_dir() else PACKAGED_CHECKPOINT
     raise CheckpointError(
-        f"--task {config.name} needs --ckpt_dir. Get the checkpoint with `python tools/download_model_weights.py "
-        f"--task {config.name}`, or try the model that ships with the project: `{DEMO_COMMAND}`"
+        f"--task {config.name} needs --ckpt_dir. Get the checkpoint with "
+        f"`{command_line('download', '--task', config.name)}`, or try the model that ships with the project: "
+        f"`{command_line('generate', '--task', 't2v-demo')}`"
     )
 
 
@@ -91,7 +95,7 @@ def open_checkpoint(config: TaskConfig, path: Path) -> Checkpoint:
     """Check that ``path`` holds what the task needs; ``CheckpointError`` names the first thing that is wrong."""
     problems = list(checkpoint_problems(config, path))
     if problems:
-        more = f" ({len(problems) - 1} more: python tools/doctor.py --ckpt_dir {path} --task {config.name})"
+        more = f" ({len(problems) - 1} more: {command_line('doctor', '--ckpt_dir', path, '--task', config.name)})"
         raise CheckpointError(problems[0].sentence + (more if len(problems) > 1 else ""))
     layout = recognise(path)
     assert layout is not None
@@ -120,7 +124,7 @@ def checkpoint_problems(config: TaskConfig, path: Path) -> Iterator[Problem]:
     except CheckpointError as error:
         yield Problem(str(error))
         return
-    wrong_task = described and mismatch(described, config, path)
+    wrong_task = described and (mismatch(described, config, path) or size_mismatch(described, config))
     if wrong_task:
         yield wrong_task
         if wrong_task.task is None:
@@ -135,6 +139,18 @@ def checkpoint_problems(config: TaskConfig, path: Path) -> Iterator[Problem]:
             f"{described.source} has the text length {layout.text_len(path, config)}; --task {config.name} needs "
             f"{TEXT_LEN_WITH_IMAGE}, by which diffusers tells image from text positions"
         )
+
+
+def served_tasks(path: Path) -> tuple[str, ...]:
+    """The tasks that a directory's model serves, the likeliest first; none when it does not tell.
+
+    ``CheckpointError`` when it is no directory.
+    """
+    if not path.is_dir():
+        raise CheckpointError(f"--ckpt_dir {path} is not a directory; give the folder that the checkpoint was saved to")
+    layout = recognise(path)
+    described = layout.described_model(path) if layout else None
+    return fitting_tasks(described) if described else ()
 
 
 def recognise(path: Path) -> Layout | None:

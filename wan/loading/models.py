@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers.utils import logging as diffusers_logging
 from transformers import AutoTokenizer, CLIPVisionModel, PreTrainedTokenizerBase, UMT5EncoderModel
+from transformers.utils import logging as transformers_logging
 
 from wan.errors import CheckpointError
 from wan.loading import diffusers_models, official_models
@@ -154,3 +156,9 @@ def load_image_encoder(checkpoint: Checkpoint, *, dtype: torch.dtype, device: to
     """CLIP's vision tower."""
     model = _COMPONENTS[checkpoint.layout.name].image_encoder(checkpoint).build(dtype=dtype, device=device)
     return ImageEncoder(model=model)
+
+
+def silence_loading_bars() -> None:
+    """Switch off the loading bars of diffusers and transformers in this process: they come between ours."""
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()

@@ -1,16 +1,15 @@
 """What can be wrong with a checkpoint directory: a sentence that a user reads, and the command that mends it."""
 
-import os
-import shlex
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-DOWNLOAD = "python tools/download_model_weights.py --task {task} --layout {layout} --output_dir {ckpt_dir}"
+from wan.commands import program, quoted
+
+DOWNLOAD = program("download") + " --task {task} --layout {layout} --output_dir {ckpt_dir}"
 """Fetches what is missing, cut short or damaged, and leaves the rest alone."""
-DOWNLOAD_ELSEWHERE = "python tools/download_model_weights.py --task {task}"
-CHECK_ANY_TASK = "python tools/doctor.py --ckpt_dir {ckpt_dir}"
-CHECK_TASK = "python tools/doctor.py --ckpt_dir {ckpt_dir} --task {task}"
+DOWNLOAD_ELSEWHERE = program("download") + " --task {task}"
+CHECK_ANY_TASK = program("doctor") + " --ckpt_dir {ckpt_dir}"
+CHECK_TASK = program("doctor") + " --ckpt_dir {ckpt_dir} --task {task}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,3 @@ class Problem:
 def verbatim(command: str) -> str:
     """A whole command as ``Problem.mend``."""
     return command.replace("{", "{{").replace("}", "}}")
-
-
-def quoted(path: Path) -> str:
-    """A path as the system's shell wants it."""
-    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))

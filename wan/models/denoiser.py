@@ -9,8 +9,8 @@ from diffusers import WanTransformer3DModel
 from torch import Tensor
 
 from wan.sampling.guidance import Branch
-from wan.sampling.plan import Expert
-from wan.sampling.protocols import Contexts
+from wan.sampling.plan import Expert, Step
+from wan.sampling.protocols import Contexts, Velocities
 
 OnForward = Callable[[str, Branch, int], None]
 """(expert name, branch, tokens per sample), called once for every branch that is really evaluated."""
@@ -28,7 +28,7 @@ class Network(Protocol):
 
 
 BindNetwork = Callable[[WanTransformer3DModel], Network]
-Evaluate = Callable[[Network, Tensor, Tensor, Contexts], dict[Branch, Tensor]]
+Evaluate = Callable[[Network, Tensor, Tensor, Contexts], Velocities]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,18 @@ class WanDenoiser:
         self._evaluate = evaluate
         self._on_forward = on_forward
 
-    def predict(self, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> dict[Branch, Tensor]:
+    def predict(self, step: Step, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> Velocities:
         """Velocities (B, C, F, h, w), float32, of the branches in ``contexts`` (B, T, D).
 
         ``hidden_states`` (B, C_in, F, h, w); ``timestep`` (B,) or, one per token, (B, tokens).
         """
+        return self._evaluated(hidden_states, timestep, contexts)
+
+    def predict_beside(self, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> Velocities:
+        """As ``predict``: this denoiser keeps nothing from call to call."""
+        return self._evaluated(hidden_states, timestep, contexts)
+
+    def _evaluated(self, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> Velocities:
         inputs = {branch: context.to(self._dtype) for branch, context in contexts.items()}
         velocities = self._evaluate(self._network, hidden_states.to(self._dtype), timestep, inputs)
         tokens = hidden_states[0, 0].numel() // _patch_volume(self._network.model)
@@ -90,16 +97,16 @@ class WanDenoiser:
         del self._network
 
 
-def one_by_one(network: Network, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> dict[Branch, Tensor]:
+def one_by_one(network: Network, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> Velocities:
     """A forward per branch, as the official code does; each in its own cache context."""
-    velocities = {}
+    velocities: Velocities = {}
     for branch, context in contexts.items():
         with network.model.cache_context(branch.value):
             velocities[branch] = network(hidden_states, timestep, context)
     return velocities
 
 
-def batched(network: Network, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> dict[Branch, Tensor]:
+def batched(network: Network, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> Velocities:
     """All branches in one forward along the batch axis: more memory, fewer and larger kernels."""
     count = len(contexts)
     with network.model.cache_context("+".join(branch.value for branch in contexts)):

@@ -10,7 +10,7 @@ from wan.errors import InvalidInput, OutOfMemory
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def pick_device(name: str | None = None) -> torch.device:
+def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The named device, or the best one here (cuda, mps, cpu); ``InvalidInput`` when the named one is absent."""
     if name is None or name == "auto":
         return torch.device(_best())

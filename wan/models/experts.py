@@ -1,4 +1,4 @@
-"""The experts of a model: how they come to the device for their stage, and where they go after it."""
+"""Loading, offloading and prefetching of the two denoisers, stage by stage."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
@@ -9,9 +9,11 @@ from typing import Protocol
 import torch
 from diffusers import WanTransformer3DModel
 
+from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import BindNetwork, Evaluate, OnForward, TextConditioned, WanDenoiser
 from wan.models.positions import spaced_frames
 from wan.sampling.plan import Expert, Stage
+from wan.sampling.protocols import Denoiser
 
 Fill = Callable[[torch.device], WanTransformer3DModel]
 """Reads the weights to a device."""
@@ -128,7 +130,10 @@ def expert_store(mode: str, prepare: Prepare, *, device: torch.device, order: Se
 
 
 class ExpertPool:
-    """Hands out the denoiser of a stage; ``bind`` wraps a loaded transformer with its image features, if it has any."""
+    """Hands out the denoiser of a stage; ``bind`` wraps a loaded transformer with its image features, if it has any.
+
+    ``wrap`` puts a cache around every stage's denoiser (``wan.models.cache``).
+    """
 
     def __init__(
         self,
@@ -137,14 +142,16 @@ class ExpertPool:
         evaluate: Evaluate,
         on_forward: OnForward,
         bind: BindNetwork = TextConditioned,
+        wrap: WrapDenoiser = as_it_is,
     ) -> None:
         self._store = store
         self._evaluate = evaluate
         self._on_forward = on_forward
         self._bind = bind
+        self._wrap = wrap
 
     @contextmanager
-    def resident(self, stage: Stage) -> Iterator[WanDenoiser]:
+    def resident(self, stage: Stage) -> Iterator[Denoiser]:
         """The stage's expert on the device for the length of the block; the denoiser is of no use after it."""
         model = self._store.take(stage.expert)
         denoiser = WanDenoiser(
@@ -152,7 +159,7 @@ class ExpertPool:
         )
         try:
             with spaced_frames(model, stage.position_stride):
-                yield denoiser
+                yield self._wrap(denoiser)
         finally:
             denoiser.release()
             self._store.give_back(model)

@@ -5,13 +5,12 @@ because they need torch and PyAV and a dry run needs neither.
 """
 
 from wan.runs.atomic import atomic_path, write_json_atomic, write_text_atomic
-from wan.runs.directory import IMAGE_NAME, LATENTS_NAME, RECORD_NAME, VIDEO_NAME, create_run_directory
+from wan.runs.folders import IMAGE_NAME, LATENTS_NAME, RECORD_NAME, VIDEO_NAME, create_run_directory
 from wan.runs.provenance import (
     checkpoint_identity,
     device_name,
     environment_versions,
     git_revision,
-    reproduce_command,
 )
 from wan.runs.record import RunRecord, load_record
 
@@ -28,7 +27,6 @@ __all__ = [
     "environment_versions",
     "git_revision",
     "load_record",
-    "reproduce_command",
     "write_json_atomic",
     "write_text_atomic",
 ]

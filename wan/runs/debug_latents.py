@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wan.commands import program
 from wan.errors import InvalidInput
 from wan.runs.atomic import atomic_path
 from wan.runs.record import load_record
@@ -94,7 +95,7 @@ def find_debug_latents(directory: Path) -> Path:
             return candidate
     raise InvalidInput(
         f"{directory} has no latents of single steps (latent_step_01.pt, ...): make the run with "
-        "`python generate.py ... --enable_debug` and give its run folder or its debug folder"
+        f"`{program('generate')} ... --enable_debug` and give its run folder or its debug folder"
     )
 
 

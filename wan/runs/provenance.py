@@ -1,11 +1,9 @@
-"""What made a run: library versions, device, checkpoint hashes, source revision, and the command to make it again."""
+"""What made a run: library versions, device, checkpoint hashes and source revision."""
 
 import hashlib
 import os
 import platform
-import shlex
 import subprocess
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ import wan
 from wan.errors import CheckpointError
 
 RECORDED_PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "safetensors", "numpy", "av")
-SEED_FLAG = "--base_seed"
 
 # What a loader reads; pictures and the model card can change without changing the model.
 CHECKPOINT_SUFFIXES = frozenset({".safetensors", ".json", ".pth", ".pt", ".bin", ".model", ".txt"})
@@ -79,18 +76,6 @@ def git_revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
-
-
-def reproduce_command(argv: Sequence[str], *, seed: int) -> str:
-    """The shell line that repeats ``argv`` (``sys.argv``) with the seed that was used, drawn or given."""
-    arguments: list[str] = []
-    values = iter(argv)
-    for value in values:
-        if value == SEED_FLAG:
-            next(values, None)
-        elif not value.startswith(f"{SEED_FLAG}="):
-            arguments.append(value)
-    return shlex.join(["python", *arguments, SEED_FLAG, str(seed)])
 
 
 def _installed_version(package: str) -> str | None:

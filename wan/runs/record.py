@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from wan.errors import InvalidInput
 from wan.runs.atomic import write_json_atomic
-from wan.runs.directory import RECORD_NAME
+from wan.runs.folders import RECORD_NAME
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 STATUSES = (RUNNING, FINISHED, FAILED, INTERRUPTED)

@@ -95,6 +95,14 @@ def completed_sources(latent_frames: int, kept: int) -> list[int]:
     return [index // 2 for index in range(latent_frames)]
 
 
+def kept_pixel_frames(pixel_frames: int, *, stride: int = 4) -> tuple[bool, ...]:
+    """For every pixel frame whether it stands behind a latent frame that half-frame generation keeps (0, 2, 4, ...).
+
+    The first latent frame stands for one pixel frame, each other one for ``stride``.
+    """
+    return tuple((index + stride - 1) // stride % 2 == 0 for index in range(pixel_frames))
+
+
 def _refuse_bad_size(config: TaskConfig, size: tuple[int, int]) -> None:
     multiples = config.size_multiple
     if all(pixels > 0 and pixels % multiple == 0 for pixels, multiple in zip(size, multiples, strict=True)):

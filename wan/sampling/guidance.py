@@ -7,7 +7,7 @@ difference that the last fully guided step of the same stage measured.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 Array = Any  # a torch tensor or a numpy array: the arithmetic is the same, and planning imports neither
 
@@ -30,6 +30,17 @@ class Guidance(Protocol):
     def label(self) -> str:
         """What the printed plan shows."""
 
+    @property
+    def measures(self) -> bool:
+        """Whether it measures D, which later steps may reuse."""
+
+    @property
+    def reuses(self) -> bool:
+        """Whether it needs a D that an earlier step of its stage measured."""
+
+    def missed(self, scale: float) -> tuple[float, float]:
+        """(a, b): full CFG at ``scale`` minus this guidance is a D - b times the carried D."""
+
     def combine(self, velocities: Mapping[Branch, Array], delta: Array | None) -> tuple[Array, Array | None]:
         """(guided velocity, difference D to carry to the next step) from the evaluated branches and the carried D."""
 
@@ -39,6 +50,8 @@ class ClassifierFree:
     """CFG (Ho & Salimans 2022, eq. 6, with s = 1 + w): v_u + s (v_c - v_u)."""
 
     scale: float
+    measures: ClassVar[bool] = True
+    reuses: ClassVar[bool] = False
 
     @property
     def branches(self) -> tuple[Branch, ...]:
@@ -47,6 +60,9 @@ class ClassifierFree:
     @property
     def label(self) -> str:
         return f"cfg {self.scale:g}"
+
+    def missed(self, scale: float) -> tuple[float, float]:
+        return scale - self.scale, 0.0
 
     def combine(self, velocities: Mapping[Branch, Array], delta: Array | None) -> tuple[Array, Array | None]:
         measured = velocities[Branch.COND] - velocities[Branch.UNCOND]
@@ -58,6 +74,8 @@ class SingleBranch:
     """One branch alone, unguided; ``COND`` equals CFG at scale 1."""
 
     branch: Branch
+    measures: ClassVar[bool] = False
+    reuses: ClassVar[bool] = False
 
     @property
     def branches(self) -> tuple[Branch, ...]:
@@ -66,6 +84,9 @@ class SingleBranch:
     @property
     def label(self) -> str:
         return f"{self.branch.value} only"
+
+    def missed(self, scale: float) -> tuple[float, float]:
+        return _share_of_difference(self.branch, scale), 0.0
 
     def combine(self, velocities: Mapping[Branch, Array], delta: Array | None) -> tuple[Array, Array | None]:
         return velocities[self.branch], delta
@@ -81,6 +102,8 @@ class ReusedDelta:
 
     branch: Branch
     weight: float
+    measures: ClassVar[bool] = False
+    reuses: ClassVar[bool] = True
 
     @property
     def branches(self) -> tuple[Branch, ...]:
@@ -90,9 +113,17 @@ class ReusedDelta:
     def label(self) -> str:
         return f"{self.branch.value} + {self.weight:.3g} D"
 
+    def missed(self, scale: float) -> tuple[float, float]:
+        return _share_of_difference(self.branch, scale), self.weight
+
     def combine(self, velocities: Mapping[Branch, Array], delta: Array | None) -> tuple[Array, Array | None]:
         assert delta is not None, "the plan reuses a difference that no earlier step of this stage measured"
         return velocities[self.branch] + self.weight * delta, delta
+
+
+def _share_of_difference(branch: Branch, scale: float) -> float:
+    """CFG is v_c + (s - 1) D = v_u + s D: how much D it adds to a branch."""
+    return scale - 1.0 if branch is Branch.COND else scale
 
 
 TruncatedGuidance = Callable[[float, float], Guidance]
@@ -120,7 +151,7 @@ def _decay(scale: float, sigma_ratio: float) -> Guidance:
     return ReusedDelta(Branch.COND, (scale - 1.0) * sigma_ratio**DECAY_POWER)
 
 
-DECAY_POWER = 2.0  # chosen by measurement: docs/cfg-truncation.md
+DECAY_POWER = 2.0  # chosen by measurement, over 0 to 4
 
 TRUNCATION_MODES: Mapping[str, TruncatedGuidance] = {
     "uncond": _uncond,

@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 def image_geometry(config: TaskConfig, *, image_size: Size, max_area: int, frame_num: int) -> Geometry:
     """The shape of the task's video of at most about ``max_area`` pixels for an image of (width, height)."""
-    size = SIZE_RULES[config.entry](image_size, max_area, config.size_multiple)
+    size = SIZE_RULES[config.size_rule](image_size, max_area, config.size_multiple)
     if min(size) < 1:
         raise InvalidInput(
             f"--image of {image_size[0]}*{image_size[1]} pixels is too narrow for a video of {max_area} pixels; "
@@ -47,7 +47,10 @@ def floor_closest(image_size: Size, max_area: int, multiples: Size) -> Size:
     return by_width if distortion(by_width) < distortion(by_height) else by_height
 
 
-SIZE_RULES: Mapping[str, Callable[[Size, int, Size], Size]] = {"WanI2V": floor_both, "WanTI2V": floor_closest}
+SIZE_RULES: Mapping[str, Callable[[Size, int, Size], Size]] = {
+    "floor_both": floor_both,
+    "floor_closest": floor_closest,
+}
 
 
 def _floor(pixels: float, multiple: int) -> int:

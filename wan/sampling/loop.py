@@ -54,7 +54,7 @@ def _run_stage(
     for step in stage.steps:
         latents = state.latents
         hidden_states, timestep = latent_input.model_input(latents, step.timestep, frames)
-        velocities = denoiser.predict(hidden_states, timestep, {b: contexts[b] for b in step.branches})
+        velocities = denoiser.predict(step, hidden_states, timestep, {b: contexts[b] for b in step.branches})
         velocity, state.delta = step.guidance.combine(velocities, state.delta)
         state.latents = latent_input.pin(state.solver.step(latents, velocity, step), frames)
         event = StepEvent(

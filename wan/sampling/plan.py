@@ -21,7 +21,8 @@ class Expert(Enum):
 class Step:
     """One step from ``sigma`` to ``sigma_next``; ``index`` counts from 0 over the whole run.
 
-    The denoiser places its latent frames at the temporal positions 0, 1, 2, ... times ``position_stride``.
+    The denoiser places its latent frames at the temporal positions 0, 1, 2, ... times ``position_stride``. ``cached``:
+    branches of the guidance that are not evaluated, because a cache (``wan.models.cache``) supplies them.
     """
 
     index: int
@@ -32,10 +33,17 @@ class Step:
     latent_frames: int
     guidance: Guidance
     position_stride: int = 1
+    cached: frozenset[Branch] = frozenset()
 
     @property
     def branches(self) -> tuple[Branch, ...]:
+        """What the guidance combines."""
         return self.guidance.branches
+
+    @property
+    def evaluated(self) -> tuple[Branch, ...]:
+        """What the denoiser computes: the branches that no cache supplies."""
+        return tuple(branch for branch in self.guidance.branches if branch not in self.cached)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +80,7 @@ class Plan:
     @property
     def forwards(self) -> int:
         """Planned evaluations of a denoiser, one per branch and step."""
-        return sum(len(step.branches) for step in self.steps)
+        return sum(len(step.evaluated) for step in self.steps)
 
     @property
     def sigmas(self) -> tuple[float, ...]:

@@ -10,16 +10,12 @@ from wan.sampling.guidance import (
     Branch,
     ClassifierFree,
     Guidance,
-    ReusedDelta,
     SingleBranch,
 )
 from wan.sampling.plan import Expert, Plan, Step
 from wan.sampling.schedule import NUM_TRAIN_TIMESTEPS, SOLVER_NAMES, sigma_grid
 from wan.settings import SamplingSettings
-
-FRAME_COMPLETIONS = ("repeat", "improved", "interpolate")
-HALF_FRAME_STRIDES = {"consecutive": 1, "spread": 2}
-"""Temporal distance of the kept frames in the eyes of the high-noise expert: at 0, 1, 2, ... or at 0, 2, 4, ..."""
+from wan.shortcuts import FRAME_POSITIONS
 
 
 def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
@@ -92,7 +88,7 @@ def latent_frame_counts(settings: SamplingSettings, geometry: Geometry, experts:
 def position_strides(settings: SamplingSettings, geometry: Geometry, frames: Sequence[int]) -> list[int]:
     """Half-frame generation: where the kept frames stand in time. A video model sees speed in positions: every second
     frame shown as consecutive ones looks twice as fast, so it makes its motion half as fast."""
-    half = HALF_FRAME_STRIDES[settings.frame_positions]
+    half = FRAME_POSITIONS[settings.frame_positions]
     return [1 if count == geometry.latent_frames else half for count in frames]
 
 
@@ -110,9 +106,9 @@ def guidance_per_step(
     for index, (expert, sigma) in enumerate(zip(experts, sigmas, strict=False)):
         scale = _scale(settings, expert)
         guidance = mode(scale, sigma / measured_at.get(expert, sigma)) if index in truncated else _full(scale)
-        if isinstance(guidance, ReusedDelta) and expert not in measured_at:
+        if guidance.reuses and expert not in measured_at:
             guidance = SingleBranch(Branch.COND)
-        if isinstance(guidance, ClassifierFree):
+        if guidance.measures:
             measured_at[expert] = sigma
         guidances.append(guidance)
     return guidances
@@ -122,8 +118,8 @@ def _fallback_notices(
     settings: SamplingSettings, experts: Sequence[Expert], guidances: Sequence[Guidance], truncated: frozenset[int]
 ) -> list[str]:
     mode = settings.cfg_truncate_mode
-    wanted = {index for index in truncated if isinstance(TRUNCATION_MODES[mode](2.0, 1.0), ReusedDelta)}
-    fallen = {experts[index] for index in wanted if not isinstance(guidances[index], ReusedDelta)}
+    wanted = {index for index in truncated if TRUNCATION_MODES[mode](2.0, 1.0).reuses}
+    fallen = {experts[index] for index in wanted if not guidances[index].reuses}
     return [
         f"the {expert.value} expert has no fully guided step left, so mode {mode} has no difference to reuse there: "
         "its truncated steps use the conditional branch alone"
@@ -148,20 +144,6 @@ def _refuse_bad_values(settings: SamplingSettings) -> None:
         raise InvalidInput(f"--sample_steps {settings.steps} must be at least 1")
     if not settings.shift > 0:
         raise InvalidInput(f"--sample_shift {settings.shift:g} must be greater than 0 (official: 3 to 12)")
-    for flag, count in (
-        ("--cfg_truncate_steps", settings.cfg_truncate_steps),
-        ("--cfg_truncate_high_noise_steps", settings.cfg_truncate_high_noise_steps),
-    ):
-        if count < 0:
-            raise InvalidInput(f"{flag} {count} must be 0 (off) or the number of last steps to truncate")
-    _refuse_unknown("--cfg_truncate_mode", settings.cfg_truncate_mode, tuple(TRUNCATION_MODES))
-    _refuse_unknown("--frame_completion", settings.frame_completion, FRAME_COMPLETIONS)
-    _refuse_unknown("--frame_positions", settings.frame_positions, tuple(HALF_FRAME_STRIDES))
-
-
-def _refuse_unknown(flag: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise InvalidInput(f"{flag} {value!r} is unknown; choose one of {', '.join(known)}")
 
 
 def _refuse_impossible_combinations(settings: SamplingSettings, geometry: Geometry, experts: Sequence[Expert]) -> None:

@@ -30,7 +30,8 @@ class DenoiserSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Price:
-    """Planned cost of a run; ``frame_steps`` is the seeds' unit (pixel frames times steps, both branches as one)."""
+    """Planned cost of a run; ``frame_steps`` is the founding documents' unit: pixel frames times steps, both
+    branches as one."""
 
     forwards: int
     token_forwards: int
@@ -61,13 +62,15 @@ def price(plan: Plan, size: DenoiserSize) -> PriceTag:
 def _plain_steps(plan: Plan) -> tuple[Step, ...]:
     # the scale does not matter for the price, only that both branches are evaluated
     full = plan.geometry.latent_frames
-    return tuple(replace(step, latent_frames=full, guidance=ClassifierFree(0.0)) for step in plan.steps)
+    return tuple(
+        replace(step, latent_frames=full, guidance=ClassifierFree(0.0), cached=frozenset()) for step in plan.steps
+    )
 
 
 def _total(plan: Plan, steps: tuple[Step, ...], size: DenoiserSize) -> Price:
     geometry = plan.geometry
     tokens = [geometry.tokens(step.latent_frames) for step in steps]
-    counts = [len(step.branches) for step in steps]
+    counts = [len(step.evaluated) for step in steps]
     return Price(
         forwards=sum(counts),
         token_forwards=sum(n * count for n, count in zip(tokens, counts, strict=True)),
@@ -84,6 +87,6 @@ def forwards_by(plan: Plan) -> dict[str, int]:
     """Planned forwards per expert and branch, for example ``{"high_noise.cond": 13, ...}``."""
     counts = {f"{expert.value}.{branch.value}": 0 for expert in Expert for branch in Branch}
     for step in plan.steps:
-        for branch in step.branches:
+        for branch in step.evaluated:
             counts[f"{step.expert.value}.{branch.value}"] += 1
     return {name: count for name, count in counts.items() if count}

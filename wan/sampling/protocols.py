@@ -7,17 +7,23 @@ from typing import Protocol
 from torch import Tensor
 
 from wan.sampling.guidance import Branch
-from wan.sampling.plan import Stage
+from wan.sampling.plan import Stage, Step
 
 Contexts = Mapping[Branch, Tensor]
 """Text embeddings (B, T, D) per branch."""
 
+Velocities = dict[Branch, Tensor]
+"""Velocities (B, C, F, h, w), float32, per branch."""
+
 
 class Denoiser(Protocol):
-    """One expert, on the device."""
+    """One expert, on the device, for the length of one stage."""
 
-    def predict(self, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> dict[Branch, Tensor]:
-        """One velocity (B, C, F, h, w), float32, for each of the branches in ``contexts``, and for no other."""
+    def predict(self, step: Step, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> Velocities:
+        """The velocities of a step of the plan, for each of the branches in ``contexts``, and for no other."""
+
+    def predict_beside(self, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> Velocities:
+        """The same for an instrument: computed in full, and leaving no trace in what ``predict`` returns later."""
 
 
 class Experts(Protocol):

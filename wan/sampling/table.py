@@ -23,7 +23,7 @@ def format_plan(plan: Plan) -> str:
             lines.append(_stage_change(plan, number))
         lines += [
             f"{step.index + 1:>4}  {step.sigma:>8.6f}  {step.timestep:>4}  {_EXPERT_NAMES[step.expert]:<10}  "
-            f"{_frames(step):>13}  {len(step.branches):>6}  {step.guidance.label}"
+            f"{_frames(step):>13}  {len(step.evaluated):>6}  {step.guidance.label}"
             for step in stage.steps
         ]
     return "\n".join(lines)
@@ -58,7 +58,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
                 "expert": step.expert.value,
                 "latent_frames": step.latent_frames,
                 "position_stride": step.position_stride,
-                "branches": [branch.value for branch in step.branches],
+                "branches": [branch.value for branch in step.evaluated],
                 "guidance": step.guidance.label,
             }
             for step in plan.steps

@@ -6,19 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import wan
 from wan.instruments.bench.reference import Reference
 from wan.instruments.bench.tables import row
 from wan.instruments.bench.timing import Timed, time_in_turns, wall_seconds
 from wan.instruments.bench.variants import PLAIN, Case
+from wan.job import Job
 from wan.loading.layouts import Checkpoint
-from wan.loading.progress import silence_loading_bars
 from wan.pipeline import Pipeline
 from wan.sampling.plan import Plan
 from wan.sampling.protocols import Contexts
+from wan.session import Session
 
 REFERENCE = "diffusers WanPipeline"
-_REFERENCE_ENTRY, _REFERENCE_LAYOUT = "WanT2V", "diffusers"
+_REFERENCE_LAYOUT = "diffusers"
 _SEED = 0
 
 
@@ -33,7 +33,7 @@ class _Bench:
 
     def timed(self, name: str, plan: Plan) -> Timed:
         def run() -> None:
-            self.latents[name] = self.pipeline.sample(plan, self.contexts, seed=_SEED, offload_model=False)
+            self.latents[name] = self.pipeline.sample(plan, self.contexts, seed=_SEED)
 
         return Timed(warm_up=run, run=lambda: wall_seconds(run, self.pipeline.device))
 
@@ -44,13 +44,9 @@ class _Bench:
         return Timed(warm_up=run, run=lambda: wall_seconds(run, self.pipeline.device))
 
 
-def time_checkpoint(
-    case: Case, checkpoint: Checkpoint, *, repeats: int, device: str | None, dtype: str | None, attention: str
-) -> dict[str, Any]:
+def time_checkpoint(case: Case, job: Job, checkpoint: Checkpoint, *, repeats: int) -> dict[str, Any]:
     """All variants in one process, every model resident; text encoding and decoding are not in the time."""
-    silence_loading_bars()
-    entry: type[Pipeline] = getattr(wan, case.config.entry)
-    pipeline = entry(case.config, str(checkpoint.path), device=device, dtype=dtype, attention=attention, offload="none")
+    pipeline = Session(job, checkpoint=checkpoint).pipeline
     bench = _Bench(
         pipeline=pipeline,
         contexts=pipeline.encode(case.config.example_prompt),
@@ -82,7 +78,7 @@ def time_checkpoint(
 
 
 def _reference(case: Case, checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Reference | None:
-    if case.config.entry != _REFERENCE_ENTRY or checkpoint.layout.name != _REFERENCE_LAYOUT:
+    if case.config.image != "none" or checkpoint.layout.name != _REFERENCE_LAYOUT:
         return None
     return Reference(checkpoint.path, case.settings, dtype=dtype, device=device)
 

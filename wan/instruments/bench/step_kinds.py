@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from wan.sampling.guidance import Branch, Guidance, ReusedDelta, SingleBranch
+from wan.sampling.guidance import Guidance, SingleBranch
 from wan.sampling.plan import Expert, Plan, Step
 
 
@@ -47,4 +47,4 @@ def _kind(step: Step) -> StepKind:
 
 def _by_itself(step: Step) -> Guidance:
     # without the steps before it there is no difference to reuse; the forward is the same
-    return SingleBranch(Branch.COND) if isinstance(step.guidance, ReusedDelta) else step.guidance
+    return SingleBranch(step.branches[0]) if step.guidance.reuses else step.guidance

@@ -1,4 +1,4 @@
-"""The figures of a benchmark as JSON-ready rows, and the rows as Markdown for docs/benchmarks.md."""
+"""The figures of a benchmark as JSON-ready rows, and the rows as a Markdown table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -6,62 +6,62 @@ import pytest
 
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
-from wan.options import build_parser, parse_options
+from wan.job import Job, prepare
+from wan.request import parse_request, request_parser
+
+
+def job_of(argv: list[str], *, needs_image: bool = True) -> Job:
+    return prepare(parse_request(argv), needs_image=needs_image)
 
 
 def test_every_task_has_its_official_defaults() -> None:
     for name, config in WAN_CONFIGS.items():
-        options = parse_options(["--task", name, "--dry_run"])
-        assert options.settings.steps == config.sample_steps
-        assert options.settings.shift == config.sample_shift
-        assert options.settings.solver == "unipc"
-        assert f"{options.geometry.width}*{options.geometry.height}" == config.default_size
-        assert options.geometry.pixel_frames == config.frame_num
-        assert options.negative_prompt == config.sample_neg_prompt
-        assert options.settings.cfg_truncate_steps == options.settings.cfg_truncate_high_noise_steps == 0
-        assert options.settings.frame_completion is None
+        job = job_of(["--task", name], needs_image=False)
+        assert job.settings.steps == config.sample_steps
+        assert job.settings.shift == config.sample_shift
+        assert job.settings.solver == "unipc"
+        assert f"{job.geometry.width}*{job.geometry.height}" == config.default_size
+        assert job.geometry.pixel_frames == config.frame_num
+        assert job.negative_prompt == config.sample_neg_prompt
+        assert job.settings.cfg_truncate_steps == job.settings.cfg_truncate_high_noise_steps == 0
+        assert job.settings.frame_completion is None
 
 
 def test_the_task_defaults_to_the_two_expert_model() -> None:
-    assert parse_options([]).config.name == "t2v-A14B"
+    assert job_of([]).config.name == "t2v-A14B"
 
 
 def test_guidance_scales_are_low_then_high() -> None:
-    options = parse_options(["--task", "t2v-A14B"])
-    assert (options.settings.low_noise_guidance_scale, options.settings.high_noise_guidance_scale) == (3.0, 4.0)
-    one = parse_options(["--sample_guide_scale", "5"]).settings
+    job = job_of(["--task", "t2v-A14B"])
+    assert (job.settings.low_noise_guidance_scale, job.settings.high_noise_guidance_scale) == (3.0, 4.0)
+    one = job_of(["--sample_guide_scale", "5"]).settings
     assert (one.low_noise_guidance_scale, one.high_noise_guidance_scale) == (5.0, 5.0)
-    two = parse_options(["--sample_guide_scale", "2", "6"]).settings
+    two = job_of(["--sample_guide_scale", "2", "6"]).settings
     assert (two.low_noise_guidance_scale, two.high_noise_guidance_scale) == (2.0, 6.0)
 
 
-def test_the_seeds_spelling_of_the_step_flag_works() -> None:
-    assert parse_options(["--sampling_steps", "20"]).settings.steps == 20
-
-
-@pytest.mark.parametrize("value", ["True", "true", "1", "False", "no"])
-def test_offload_model_takes_a_value_as_upstream(value: str) -> None:
-    assert parse_options(["--offload_model", value]).offload_model is (value in {"True", "true", "1"})
+def test_the_founding_spelling_of_the_step_flag_works() -> None:
+    assert job_of(["--sampling_steps", "20"]).settings.steps == 20
 
 
 def test_frame_num_is_adjusted_with_a_notice() -> None:
-    options = parse_options(["--frame_num", "1", "--prompt", "x"])
-    assert options.geometry.pixel_frames == 5
-    assert options.notices == ("--frame_num 1 becomes 5 (t2v-A14B makes 4n+1 frames)",)
-    assert parse_options(["--task", "t2i-14B", "--prompt", "x"]).geometry.pixel_frames == 1
+    job = job_of(["--frame_num", "1", "--prompt", "x"])
+    assert job.geometry.pixel_frames == 5
+    assert job.notices == ("--frame_num 1 becomes 5 (t2v-A14B makes 4n+1 frames)",)
+    assert job_of(["--task", "t2i-14B", "--prompt", "x"]).geometry.pixel_frames == 1
 
 
 def test_an_unusual_size_is_accepted_with_a_notice() -> None:
-    options = parse_options(["--size", "512*512", "--prompt", "x"])
-    assert (options.geometry.width, options.geometry.height) == (512, 512)
-    assert "--size 512*512 is not one the model was made for" in options.notices[0]
+    job = job_of(["--size", "512*512", "--prompt", "x"])
+    assert (job.geometry.width, job.geometry.height) == (512, 512)
+    assert "--size 512*512 is not one the model was made for" in job.notices[0]
 
 
 def test_a_missing_prompt_means_the_example() -> None:
-    options = parse_options(["--task", "t2v-demo"])
-    assert options.prompt == "a red circle moving right on a blue background"
-    assert "no --prompt given" in options.notices[0]
-    assert parse_options(["--task", "t2v-demo", "--prompt", ""]).prompt == ""
+    job = job_of(["--task", "t2v-demo"])
+    assert job.prompt == "a red circle moving right on a blue background"
+    assert "no --prompt given" in job.notices[0]
+    assert job_of(["--task", "t2v-demo", "--prompt", ""]).prompt == ""
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,6 @@ def test_a_missing_prompt_means_the_example() -> None:
         ),
         (["--sample_guide_scale", "1", "2", "3"], "takes one value, or two"),
         (["--task", "ti2v-5B", "--sample_guide_scale", "1", "2"], "takes one value for --task ti2v-5B, not 2"),
-        (["--list_vocabulary"], "--list_vocabulary is for closed vocabularies"),
         (["--save_file", "video.avi"], "--save_file video.avi must end in .mp4"),
         (["--task", "t2i-14B", "--save_file", "a.mp4"], "--save_file a.mp4 must end in .png"),
         (["--ulysses_size", "2"], "--ulysses_size is not available in this version"),
@@ -98,22 +97,22 @@ def test_a_missing_prompt_means_the_example() -> None:
 )
 def test_refusals(argv: list[str], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        parse_options(argv)
+        job_of(argv)
 
 
 def test_an_existing_save_file_is_kept_unless_told(tmp_path: Path) -> None:
     path = tmp_path / "video.mp4"
     path.write_bytes(b"precious")
     with pytest.raises(InvalidInput, match="exists; give another name, or --overwrite"):
-        parse_options(["--save_file", str(path)])
-    assert parse_options(["--save_file", str(path), "--overwrite"]).save_file == path
+        job_of(["--save_file", str(path)])
+    assert job_of(["--save_file", str(path), "--overwrite"]).request.save_file == path
 
 
 def test_official_values_that_ask_for_nothing_are_accepted() -> None:
-    parse_options(["--ulysses_size", "1", "--convert_model_dtype"])
+    job_of(["--ulysses_size", "1", "--convert_model_dtype"])
 
 
 def test_help_names_no_flag_that_does_not_work() -> None:
-    text = build_parser().format_help()
+    text = request_parser().format_help()
     assert "--cfg_truncate_steps" in text
     assert "fsdp" not in text and "ulysses" not in text and "prompt_extend" not in text

@@ -1,6 +1,7 @@
-"""The folder of one run: its name, and the names of the files in it."""
+"""Folders for runs and for results: how they are named, and that nobody's results are written over unasked."""
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -41,6 +42,33 @@ def prompt_slug(prompt: str) -> str:
     return _cut("-".join(words), MAX_SLUG_BYTES) or "untitled"
 
 
+def refuse_existing(path: Path | None, *, flag: str) -> None:
+    """``InvalidInput`` when the file that a flag names is there already; before the work whose result it would hold."""
+    if path is not None and path.exists():
+        raise InvalidInput(f"{flag} {path} exists, and nothing is overwritten unasked; give another name, or remove it")
+
+
+def claim_directory(path: Path, *, flag: str, overwrite: bool = False, stale: Sequence[str] = ()) -> Path:
+    """Make and return a folder for results: ``path``, or ``path``-2, -3, ... when it already holds something.
+
+    With ``overwrite`` it is ``path`` itself, and files there that match a pattern of ``stale`` are removed: what an
+    earlier run of the same instrument left and this one may not replace. Raises InvalidInput, naming ``flag``.
+    """
+    try:
+        if overwrite:
+            return _emptied(path, stale)
+        for attempt in count(1):
+            candidate = path if attempt == 1 else path.with_name(f"{path.name}-{attempt}")
+            if _claimed(candidate):
+                return candidate
+    except OSError as error:
+        raise InvalidInput(
+            f"{flag} {path} cannot hold results ({error.strerror or error}): it must be a folder that you may write "
+            "to; give another one"
+        ) from error
+    raise AssertionError("count() does not end")
+
+
 def _make_unique(output_dir: Path, name: str) -> Path:
     for attempt in count(1):
         directory = output_dir / (name if attempt == 1 else f"{name}-{attempt}")
@@ -59,3 +87,20 @@ def _belongs_to_word(character: str) -> bool:
 
 def _cut(text: str, max_bytes: int) -> str:
     return text.encode("utf-8")[:max_bytes].decode("utf-8", errors="ignore").strip("-")
+
+
+def _claimed(path: Path) -> bool:
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        # an empty folder is as good as a new one; a file of that name is not
+        return path.is_dir() and not any(path.iterdir())
+    return True
+
+
+def _emptied(path: Path, stale: Sequence[str]) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    for pattern in stale:
+        for file in path.glob(pattern):
+            file.unlink()
+    return path

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wan.errors import InvalidInput
-from wan.runs.directory import create_run_directory, prompt_slug
+from wan.runs.folders import create_run_directory, prompt_slug
 
 NOW = datetime(2026, 11, 20, 9, 5, 7)
 

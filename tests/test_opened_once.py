@@ -1,0 +1,34 @@
+"""One owner opens things: a run of the demo model opens its checkpoint once and reads every file's header once."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from wan.cli.main import run
+from wan.loading import files, headers, layouts
+
+FAST = ["--task", "t2v-demo", "--sample_steps", "2", "--frame_num", "5", "--base_seed", "0", "--quiet"]
+
+
+def test_a_demo_run_opens_everything_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers._header_of_state.cache_clear()
+    files._json_of_state.cache_clear()
+    opened: list[Path] = []
+    check = layouts.checkpoint_problems
+    monkeypatch.setattr(layouts, "checkpoint_problems", lambda config, path: opened.append(path) or check(config, path))
+    read: Counter[Path] = Counter()
+    original = Path.open
+
+    def counted(self: Path, mode: str = "r", *args: object, **more: object) -> object:
+        read[self] += self.suffix == ".safetensors" and mode == "rb"
+        return original(self, mode, *args, **more)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", counted)
+    monkeypatch.setattr("wan.generation.checkpoint_identity", lambda path: {"id": ""})  # hashes the files, a record
+    assert run("generate", [*FAST, "--output_dir", str(tmp_path)]) == 0
+    assert len(opened) == 1
+    assert sum(path.suffix == ".safetensors" for path in read) == 4
+    headers_read = headers._header_of_state.cache_info()
+    assert headers_read.misses == 4 and headers_read.hits > 4
+    assert files._json_of_state.cache_info().misses <= 8

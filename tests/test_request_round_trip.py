@@ -1,0 +1,96 @@
+"""A request and the command line that makes it are the same thing, for every request (property test)."""
+
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wan.cli.generate import build_parser
+from wan.configs import WAN_CONFIGS
+from wan.machine import ATTENTIONS, DTYPE_NAMES, OFFLOADS, Machine
+from wan.request import Request, parse_request, request_of
+from wan.sampling.guidance import TRUNCATION_MODES
+from wan.sampling.schedule import SOLVER_NAMES
+from wan.shortcuts import FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
+
+# what a shell can hand to a program: no NUL, and no half of a surrogate pair
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
+PATHS = st.builds(Path, TEXT.filter(lambda text: text.strip("/.") != ""))
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+COUNTS = st.integers(min_value=0, max_value=10**6)
+
+
+def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+@st.composite
+def shortcuts(draw: st.DrawFn) -> Shortcuts:
+    completion = draw(maybe(st.sampled_from(FRAME_COMPLETIONS)))
+    positions = draw(st.sampled_from(tuple(FRAME_POSITIONS))) if completion else Shortcuts().frame_positions
+    return Shortcuts(
+        cfg_truncate_steps=draw(COUNTS),
+        cfg_truncate_high_noise_steps=draw(COUNTS),
+        cfg_truncate_mode=draw(st.sampled_from(tuple(TRUNCATION_MODES))),
+        frame_completion=completion,
+        frame_positions=positions,
+    )
+
+
+MACHINES = st.builds(
+    Machine,
+    device=maybe(TEXT),
+    dtype=maybe(st.sampled_from(DTYPE_NAMES)),
+    offload=maybe(st.sampled_from(OFFLOADS)),
+    t5_cpu=st.booleans(),
+    text_cache=maybe(PATHS),
+    vae_tiling=st.booleans(),
+    attention=st.sampled_from(ATTENTIONS),
+    batch_cfg=st.booleans(),
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    debug = draw(st.booleans())
+    return Request(
+        task=draw(maybe(st.sampled_from(sorted(WAN_CONFIGS)))),
+        ckpt_dir=draw(maybe(PATHS)),
+        prompt=draw(maybe(TEXT)),
+        negative_prompt=draw(TEXT),
+        image=draw(maybe(PATHS)),
+        size=draw(maybe(st.tuples(COUNTS, COUNTS))),
+        frame_num=draw(maybe(st.integers())),
+        seed=draw(st.integers()),
+        sample_solver=draw(st.sampled_from(SOLVER_NAMES)),
+        sample_steps=draw(maybe(st.integers())),
+        sample_shift=draw(maybe(NUMBERS)),
+        sample_guide_scale=draw(maybe(st.tuples(NUMBERS) | st.tuples(NUMBERS, NUMBERS))),
+        shortcuts=draw(shortcuts()),
+        machine=draw(MACHINES),
+        output_dir=draw(PATHS),
+        save_file=draw(maybe(PATHS)),
+        overwrite=draw(st.booleans()),
+        enable_debug=debug,
+        debug_output_dir=draw(maybe(PATHS)) if debug else None,
+        debug_dtype=draw(maybe(st.sampled_from(DTYPE_NAMES))) if debug else None,
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(requests())
+def test_parsing_the_argv_of_a_request_gives_the_request(request: Request) -> None:
+    assert parse_request(request.argv()) == request
+
+
+@settings(max_examples=50, deadline=None)
+@given(requests())
+def test_the_command_generate_reads_it_alike(request: Request) -> None:
+    assert request_of(build_parser().parse_args(request.argv())) == request
+
+
+def test_every_field_of_a_request_is_drawn_by_this_test() -> None:
+    drawn = set(Request.__dataclass_fields__) | set(Shortcuts.__dataclass_fields__) | set(Machine.__dataclass_fields__)
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert {name for name in drawn if f"{name}=" not in text} == set()

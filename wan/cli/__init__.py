@@ -1,0 +1,1 @@
+"""The command line: one module per command, and one place that turns errors into sentences and exit codes."""

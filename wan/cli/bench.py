@@ -1,0 +1,150 @@
+"""``wan bench``: time the sampling loop, every shortcut against the plain plan, and ours against diffusers."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wan.commands import command_line
+from wan.configs import WAN_CONFIGS, TaskConfig
+from wan.errors import InvalidInput
+from wan.flags import Groups, Parser, add_flags, make_parser, values_of
+from wan.instruments.bench.checkpoint_bench import time_checkpoint
+from wan.instruments.bench.random_bench import time_step_kinds, time_whole_runs
+from wan.instruments.bench.random_model import STORES, RandomModel
+from wan.instruments.bench.tables import format_result
+from wan.instruments.bench.variants import Case
+from wan.instruments.flags import DEMO_TASK
+from wan.job import Job, prepare
+from wan.machine import Machine
+from wan.models.devices import DTYPES, pick_device
+from wan.request import Request
+from wan.runs import environment_versions, write_json_atomic
+from wan.runs.folders import refuse_existing
+from wan.sampling.price import DenoiserSize
+from wan.session import open_job_checkpoint
+
+_RANDOM_ONLY = ("layers", "steps_per_stage", "offload")
+_REQUEST = ("task", "ckpt_dir", "size", "frame_num", "sample_steps")
+_MACHINE = ("device", "dtype", "attention")
+DESCRIPTION = f"""\
+Time the sampling loop: every shortcut against the plain plan, and ours against diffusers' WanPipeline.
+
+    {command_line("bench")}                                                    the demo model
+    {command_line("bench")} --task t2v-A14B --ckpt_dir DIR                     a checkpoint
+    {command_line("bench")} --random_weights --task t2v-A14B --size 832*480    real sizes without a checkpoint
+    {command_line("bench")} --random_weights --task ti2v-5B --steps_per_stage 3
+
+All variants run in one process, on one machine, in turns (A B C A B C ...), after a warm-up of each; the figure of a
+variant is the median of its runs, and only ratios are worth quoting elsewhere. "estimated" is what the price model of
+--dry_run expects. Exit codes: 0; 2 for what cannot be timed (one sentence); 1 for other failures.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    args = build_parser().parse_args(argv)
+    refuse_existing(args.output, flag="--output")
+    _refuse_bad_values(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    machine = Machine(**values_of(Machine, args) | {"offload": "none"})
+    request = Request(**values_of(Request, args), machine=machine)
+    job = prepare(request, default_task=DEMO_TASK, needs_image=False)
+    _refuse_task(job, random_weights=args.random_weights)
+    for notice in job.notices[:1] if request.task is None else ():
+        print(notice)
+    result = time_random_weights(job, args) if args.random_weights else time_weights(job, args)
+    print(format_result(result))
+    if args.output:
+        write_json_atomic(args.output, result)
+
+
+def build_parser() -> Parser:
+    parser = make_parser("bench", DESCRIPTION)
+    groups = Groups(parser)
+    add_flags(groups, Request, leave_out=[name for name in Request.__dataclass_fields__ if name not in _REQUEST])
+    add_flags(groups, Machine, leave_out=[name for name in Machine.__dataclass_fields__ if name not in _MACHINE])
+    parser.add_argument("--repeats", type=int, default=7, help="counted runs of each variant (%(default)s)")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
+    parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
+    group = groups["random weights"]
+    group.add_argument("--random_weights", action="store_true", help="the task's real sizes, without a checkpoint")
+    group.add_argument("--layers", type=int, help="layers of each expert; default: the task's")
+    group.add_argument("--steps_per_stage", type=int, help="time this many steps of every kind and extrapolate")
+    group.add_argument("--offload", choices=sorted(STORES), help="none: both experts on the device; expert: one (none)")
+    return parser
+
+
+def time_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
+    """The timings of a checkpoint, JSON-ready."""
+    checkpoint = open_job_checkpoint(job)
+    case = _case(job, checkpoint.denoiser_size)
+    found = time_checkpoint(case, job, checkpoint, repeats=args.repeats)
+    return _heading(case, args) | found | {"versions": environment_versions(found["device"])}
+
+
+def time_random_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
+    """The timings of a task's sizes, JSON-ready."""
+    config = replace(job.config, num_layers=args.layers or job.config.num_layers)
+    case = _case(replace(job, config=config), _size(config))
+    case.plans()  # what cannot be planned is refused before weights are made
+    device, dtype = pick_device(args.device), args.dtype or config.param_dtype
+    model = RandomModel(
+        config,
+        job.geometry,
+        device=device,
+        dtype=DTYPES[dtype],
+        attention=args.attention,
+        offload=args.offload or "none",
+    )
+    if args.steps_per_stage:
+        found = time_step_kinds(case, model, count=args.steps_per_stage, repeats=args.repeats)
+    else:
+        found = time_whole_runs(case, model, repeats=args.repeats)
+    if args.layers:
+        found["notes"].append(f"{args.layers} layers of the task's {WAN_CONFIGS[config.name].num_layers}")
+    machine = {"versions": environment_versions(str(device)), "device": str(device), "dtype": dtype}
+    return _heading(case, args) | found | machine | {"layers": config.num_layers, "offload": args.offload or "none"}
+
+
+def _case(job: Job, size: DenoiserSize) -> Case:
+    return Case(config=job.config, settings=job.settings, geometry=job.geometry, size=size)
+
+
+def _heading(case: Case, args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "task": case.config.name,
+        "size": [case.geometry.width, case.geometry.height],
+        "frame_num": case.geometry.pixel_frames,
+        "steps": case.settings.steps,
+        "threads": torch.get_num_threads(),
+        "repeats": args.repeats,
+        "attention": args.attention,
+    }
+
+
+def _size(config: TaskConfig) -> DenoiserSize:
+    return DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)
+
+
+def _refuse_bad_values(args: argparse.Namespace) -> None:
+    for name in ("repeats", "threads", "layers", "steps_per_stage"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise InvalidInput(f"--{name} {value} must be at least 1")
+    asked = [f"--{name}" for name in _RANDOM_ONLY if getattr(args, name) is not None]
+    if asked and not args.random_weights:
+        raise InvalidInput(f"{asked[0]} is for --random_weights; add that, or leave it out")
+    if args.random_weights and args.ckpt_dir:
+        raise InvalidInput(f"--ckpt_dir {args.ckpt_dir} and --random_weights exclude each other; give one of them")
+
+
+def _refuse_task(job: Job, *, random_weights: bool) -> None:
+    if random_weights and job.config.has_image_encoder:
+        raise InvalidInput(
+            f"--random_weights makes no CLIP features, which --task {job.config.name} needs; use i2v-A14B"
+        )
+    if not random_weights and job.config.image == "needed":
+        raise InvalidInput(f"--task {job.config.name} needs an image, and this command has none; add --random_weights")

@@ -1,0 +1,67 @@
+"""``wan generate``: make a video from a prompt; prints its plan and price first, or with --dry_run alone."""
+
+from collections.abc import Sequence
+
+from wan.commands import command_line
+from wan.errors import InvalidInput
+from wan.flags import Groups, Parser, make_parser
+from wan.job import Job, prepare
+from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
+from wan.loading.vocabulary import read_vocabulary
+from wan.request import OUTPUT, add_request_flags, request_of
+from wan.sampling.price import DenoiserSize, price
+from wan.sampling.table import format_plan, format_price
+
+
+def main(argv: Sequence[str]) -> None:
+    args = build_parser().parse_args(argv)
+    job = prepare(request_of(args), needs_image=not (args.dry_run or args.list_vocabulary))
+    if args.list_vocabulary:
+        list_vocabulary(job)
+    elif args.dry_run:
+        dry_run(job)
+    else:
+        # imported here: torch, diffusers and transformers take seconds that --help and --dry_run need not wait for
+        from wan.generation import generate
+
+        generate(job, say=(lambda line: None) if args.quiet else print, show_progress=not args.quiet)
+
+
+def build_parser() -> Parser:
+    """The official flags, ours, and what to do instead of generating."""
+    example = command_line("generate", "--task", "t2v-demo", "--prompt", "a red circle moving right")
+    parser = make_parser(
+        "generate",
+        "Generate a video with Wan2.2, optionally with training-free shortcuts.",
+        epilog=f"Example: {example}",
+    )
+    groups = Groups(parser)
+    add_request_flags(groups)
+    output = groups[OUTPUT]
+    output.add_argument("--dry_run", action="store_true", help="print the plan and its price, load nothing")
+    output.add_argument("--quiet", action="store_true", help="print errors only")
+    output.add_argument("--list_vocabulary", action="store_true", help="print the words that t2v-demo knows")
+    return parser
+
+
+def dry_run(job: Job) -> None:
+    """Print the plan and its price; no weight is loaded, not even torch is imported."""
+    tag = price(job.plan, _denoiser_size(job))
+    for line in (*job.notices, format_plan(job.plan), format_price(tag)):
+        print(line)
+
+
+def list_vocabulary(job: Job) -> None:
+    """Print the words of a closed vocabulary."""
+    if job.config.bundled_checkpoint is None:
+        raise InvalidInput(
+            f"--list_vocabulary is for closed vocabularies, and {job.config.name} has an open one: drop it"
+        )
+    print(" ".join(read_vocabulary(find_checkpoint_dir(job.config, job.request.ckpt_dir))))
+
+
+def _denoiser_size(job: Job) -> DenoiserSize:
+    config = job.config
+    if job.request.ckpt_dir or config.bundled_checkpoint:
+        return open_checkpoint(config, find_checkpoint_dir(config, job.request.ckpt_dir)).denoiser_size
+    return DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)

@@ -1,0 +1,103 @@
+"""The command ``wan``: finds a command's module, and turns what goes wrong into one sentence and an exit code.
+
+Exit codes of every command: 0; 2 for what a user asked for and cannot have; 1 for everything else that fails.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import wan
+from wan.commands import COMMANDS, in_clone, program
+from wan.errors import InvalidInput, WanError
+
+_INTERRUPTED: Mapping[str, str] = {
+    "generate": "what was computed is in the run folder",
+    "convert": "the same command continues",
+    "download": "the same command resumes",
+}
+_INSTALL = "pip install -r requirements.txt" if in_clone() else "pip install 'wan22-shortcut[analysis]'"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``wan COMMAND ...``."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(overview())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"wan {wan.__version__}")
+        return 0
+    if argv[0] not in COMMANDS:
+        near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; choose one of {', '.join(COMMANDS)}"
+        print(f"wan: {argv[0]!r} is not a command{hint}", file=sys.stderr)
+        return 2
+    return run(argv[0], argv[1:])
+
+
+def run(name: str, argv: Sequence[str]) -> int:
+    """Run one command and report what goes wrong, under the name by which its reader called it."""
+
+    def call() -> int | None:
+        module = importlib.import_module(f"wan.cli.{name.replace('-', '_')}")
+        code: int | None = module.main(argv)
+        return code
+
+    label = program(name).removeprefix("python ").removeprefix("tools/")
+    return explained(label, call, interrupted=_INTERRUPTED.get(name, "what was finished stays on disk"))
+
+
+def explained(label: str, call: Callable[[], int | None], *, interrupted: str) -> int:
+    """The exit code of a call; an error becomes one sentence on stderr that begins with ``label``."""
+    try:
+        code = call() or 0
+        sys.stdout.flush()
+        return code
+    except InvalidInput as error:
+        print(f"{label}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # `| head` has read enough; what is left goes nowhere, or Python complains about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (WanError, OSError) as error:
+        print(f"{label}: failed: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "wan":
+            raise
+        print(f"{label}: {missing_package(error.name)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{label}: interrupted; {interrupted}", file=sys.stderr)
+        return 1
+
+
+def missing_package(name: str) -> str:
+    """The sentence about a package that is not installed."""
+    activate = ", or activate the environment that has it" if in_clone() else ""
+    return f"the Python package {name} is not installed here ({sys.executable}); run `{_INSTALL}`{activate}"
+
+
+def overview() -> str:
+    """``wan --help``."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: wan COMMAND ...",
+            "",
+            "Wan2.2 video generation with training-free shortcuts, and the instruments that measure them.",
+            "",
+            *lines,
+            "",
+            "wan COMMAND --help describes one; wan --version. Try: wan generate --task t2v-demo",
+        ]
+    )
+
+
+def entry() -> None:
+    """The installed script."""
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""``wan report``: one self-contained HTML page about runs and measurements."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wan.analysis.report import make_report, section_for
+from wan.commands import command_line
+from wan.errors import InvalidInput
+from wan.flags import Parser, make_parser
+from wan.runs import write_text_atomic
+
+DEFAULT_OUTPUT = "report.html"
+_DEFAULT_FOLDERS = ("comparison_outputs", "continuity_analysis", "demo_continuity")
+_NEWEST_RUNS = 4
+DESCRIPTION = f"""\
+One self-contained HTML page about runs and measurements: videos, figures, tables, plans, how to make them again.
+
+    {command_line("report")} outputs/RUN         one run (with its error analysis, if it was a debug run)
+    {command_line("report")} outputs/RUN_A outputs/RUN_B
+    {command_line("report")} comparison_outputs continuity_analysis --output report.html
+
+Takes run folders, debug folders, and the output folders of the commands compare, continuity and continuity-demo. The
+page loads nothing from a network and can be sent as a single file. Without a folder it shows everything that the
+default output folders here hold.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    args = build_parser().parse_args(argv)
+    output = Path(args.output)
+    if output.suffix.lower() != ".html":
+        raise InvalidInput(f"--output {output} must end in .html")
+    if output.exists() and not args.overwrite:
+        raise InvalidInput(f"--output {output} exists; give another name, or --overwrite to replace it")
+    folders = [Path(folder) for folder in args.folders] or _found_here(Path())
+    text = make_report(folders, title=args.title)
+    write_text_atomic(output, text)
+    print(f"{output} ({len(text.encode()) / 1e6:.1f} MB): {', '.join(str(folder) for folder in folders)}")
+
+
+def build_parser() -> Parser:
+    parser = make_parser("report", DESCRIPTION, usage="%(prog)s [RUN ...] [flags]")
+    parser.add_argument("folders", nargs="*", metavar="RUN", help="result folders, in the order of the page")
+    parser.add_argument("--output", default=DEFAULT_OUTPUT, help="(%(default)s)")
+    parser.add_argument("--title", default="Wan2.2 Shortcut: results", help="(%(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
+    return parser
+
+
+def _found_here(place: Path) -> list[Path]:
+    """The default output folders that hold results, and the newest runs; InvalidInput when there is nothing."""
+    runs = sorted((place / "outputs").glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    folders = [path.parent for path in runs[:_NEWEST_RUNS]]
+    for name in _DEFAULT_FOLDERS:
+        candidates = [path for path in place.glob(f"{name}*") if path.is_dir()]
+        folders += [path for path in sorted(candidates) if _has_results(path)]
+    if not folders:
+        raise InvalidInput("there are no results here (outputs/, comparison_outputs/, ...): give a result folder")
+    return folders
+
+
+def _has_results(folder: Path) -> bool:
+    try:
+        section_for(folder)
+    except InvalidInput:
+        return False
+    return True

@@ -1,0 +1,59 @@
+"""Every command that a sentence may name, in one table, spelled so that its reader can run it.
+
+In a clone of the project the commands are the founding ones (``python generate.py``, ``python tools/doctor.py``); where
+the package was installed without a clone they are ``wan generate``, ``wan doctor``.
+"""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE_DIR = Path(__file__).resolve().parent.parent
+"""The folder that holds the package: the project's root in a clone, site-packages otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``summary`` is its line in ``wan --help``; ``door`` the file that runs it in a clone, where it has one."""
+
+    summary: str
+    door: str | None = None
+
+
+COMMANDS: Mapping[str, Command] = {
+    "generate": Command("make a video from a prompt (the official command)", "generate.py"),
+    "compare": Command("compare shortcuts with the same-seed baseline", "tools/compare_cfg_baseline.py"),
+    "continuity": Command("how much neighbouring frames differ, step by step", "tools/analyze_temporal_continuity.py"),
+    "continuity-demo": Command("the same on simulated latents, without a model", "tools/analyze_continuity_simple.py"),
+    "report": Command("one HTML page about runs and measurements", "tools/report.py"),
+    "bench": Command("time the sampling loop, plain and with every shortcut", "tools/benchmark.py"),
+    "doctor": Command("check a checkpoint folder, and say what mends it", "tools/doctor.py"),
+    "convert": Command("convert an official checkpoint to the diffusers layout", "tools/convert_checkpoint.py"),
+    "download": Command("download the checkpoint of a task", "tools/download_model_weights.py"),
+}
+
+
+def in_clone() -> bool:
+    """Whether the package runs from a clone of the project, whose files a sentence may name."""
+    return (SOURCE_DIR / "generate.py").is_file() and (SOURCE_DIR / "tools").is_dir()
+
+
+def program(name: str) -> str:
+    """How this reader calls a command: ``python tools/doctor.py``, or ``wan doctor``."""
+    door = COMMANDS[name].door
+    if not in_clone():
+        return f"wan {name}"
+    return f"python {door}" if door else f"python -m wan {name}"
+
+
+def command_line(name: str, *words: str | Path) -> str:
+    """A command with its words quoted for the system's shell."""
+    return " ".join([program(name), *map(quoted, words)])
+
+
+def quoted(word: str | Path) -> str:
+    """One word as the system's shell wants it."""
+    return subprocess.list2cmdline([str(word)]) if os.name == "nt" else shlex.quote(str(word))

@@ -1,0 +1,160 @@
+"""Command-line flags as dataclass fields: one description makes the parser, the values and the argv back again.
+
+A field made with ``flag(...)`` is a flag of the same name. ``add_flags`` adds a class's flags to a parser,
+``values_of`` reads them back from the parsed arguments, and ``argv_of`` writes the flags that an instance needs: those
+whose value is not the default. So ``parse(argv_of(instance)) == instance``.
+"""
+
+import argparse
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import Field, dataclass, field, fields
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from wan.commands import program
+from wan.errors import InvalidInput
+
+_KEY = "flag"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flag:
+    """How a field is spelled on a command line.
+
+    ``names``: spellings, the first one is written back; ``read`` and ``write``: text to value and value to texts.
+    A field whose default is False is a switch. ``group`` is its heading in --help.
+    """
+
+    help: str
+    group: str
+    names: tuple[str, ...]
+    read: Callable[[str], Any]
+    write: Callable[[Any], Sequence[str]]
+    choices: Sequence[str] | None
+    metavar: str | None
+    nargs: str | None
+
+
+def as_text(value: Any) -> Sequence[str]:
+    """Numbers so that they read back as the same number and never look like a flag (no exponent after a minus)."""
+    return (format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value),)
+
+
+def flag(
+    default: Any,
+    help: str,
+    *,
+    group: str,
+    names: tuple[str, ...] = (),
+    read: Callable[[str], Any] = str,
+    write: Callable[[Any], Sequence[str]] = as_text,
+    choices: Sequence[str] | None = None,
+    metavar: str | None = None,
+    nargs: str | None = None,
+) -> Any:
+    """A dataclass field that is a flag; without ``names`` it is ``--<field>``."""
+    description = Flag(
+        help=help, group=group, names=names, read=read, write=write, choices=choices, metavar=metavar, nargs=nargs
+    )
+    return field(default=default, metadata={_KEY: description})
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that reports a bad flag like every other bad input: one sentence, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidInput(f"{message} (see `{self.prog} --help`)")
+
+
+def make_parser(command: str, description: str | None, **kwargs: Any) -> Parser:
+    """The parser of one command, under the name by which its reader calls it."""
+    kwargs.setdefault("usage", "%(prog)s [flags]")
+    return Parser(
+        prog=program(command),
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        conflict_handler="resolve",  # a command may give a shared flag another form
+        **kwargs,
+    )
+
+
+class Groups:
+    """Headings of a parser's --help, made when first asked for."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parser = parser
+        self._groups: dict[str, argparse._ArgumentGroup] = {}
+
+    def order(self, *titles: str) -> None:
+        """Make these headings now, in this order; one that gets no flag is not shown."""
+        for title in titles:
+            self[title]
+
+    def set_default(self, name: str, value: Any) -> None:
+        """What the parsed arguments hold under a name that no flag sets."""
+        self._parser.set_defaults(**{name: value})
+
+    def __getitem__(self, title: str) -> argparse._ArgumentGroup:
+        if title not in self._groups:
+            self._groups[title] = self._parser.add_argument_group(title)
+        return self._groups[title]
+
+
+def add_flags(groups: Groups, cls: type, *, leave_out: Collection[str] = ()) -> None:
+    """Add the flags of a dataclass, each under its heading, unset ones with the field's default.
+
+    Fields in ``leave_out`` get no flag: they keep their default, or the command gives them another form.
+    """
+    for one in _flag_fields(cls):
+        described: Flag = one.metadata[_KEY]
+        if one.name in leave_out:
+            groups.set_default(one.name, one.default)
+            continue
+        spelled, group = _spellings(one), groups[described.group]
+        if one.default is False:
+            group.add_argument(*spelled, dest=one.name, action="store_true", help=described.help)
+            continue
+        group.add_argument(
+            *spelled,
+            dest=one.name,
+            type=described.read,
+            default=one.default,
+            choices=described.choices,
+            metavar=described.metavar,
+            nargs=described.nargs,
+            help=described.help,
+        )
+
+
+def values_of(cls: type, args: argparse.Namespace) -> dict[str, Any]:
+    """The parsed values of a dataclass's flags by field; lists become tuples."""
+    values = {one.name: getattr(args, one.name) for one in _flag_fields(cls)}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def argv_of(instance: Any) -> list[str]:
+    """The flags that make ``instance``, without those that have their default value."""
+    argv: list[str] = []
+    for one in _flag_fields(type(instance)):
+        value = getattr(instance, one.name)
+        if value != one.default:
+            argv += _spell(one, value)
+    return argv
+
+
+def _spell(one: Field[Any], value: Any) -> list[str]:
+    name = _spellings(one)[0]
+    if value is True:
+        return [name]
+    texts = list(one.metadata[_KEY].write(value))
+    # a value that begins like a flag has to be joined to its own
+    return [f"{name}={texts[0]}"] if len(texts) == 1 and texts[0].startswith("-") else [name, *texts]
+
+
+def _spellings(one: Field[Any]) -> tuple[str, ...]:
+    return one.metadata[_KEY].names or (f"--{one.name}",)
+
+
+def _flag_fields(cls: type) -> list[Field[Any]]:
+    return [one for one in fields(cls) if _KEY in one.metadata]

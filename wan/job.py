@@ -1,0 +1,177 @@
+"""A request made ready: completed with its task's defaults, checked, and planned, before any weight is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wan.configs import WAN_CONFIGS, TaskConfig, parse_size
+from wan.errors import InvalidInput
+from wan.image_input import image_path, open_image
+from wan.loading.layouts import served_tasks
+from wan.request import DEFAULT_OUTPUT_DIR, Request
+from wan.sampling.geometry import Geometry, geometry_for
+from wan.sampling.image_size import image_geometry
+from wan.sampling.plan import Plan
+from wan.sampling.policies import make_plan
+from wan.settings import SamplingSettings, settings_from
+from wan.shortcuts import shortcut_notices
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+OFFICIAL_TASK = "t2v-A14B"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What a run works from. ``request`` names its task and its prompt; ``image`` is opened once, and handed down."""
+
+    request: Request
+    config: TaskConfig
+    geometry: Geometry
+    settings: SamplingSettings
+    plan: Plan
+    image: "Image | None"
+    notices: tuple[str, ...]
+
+    @property
+    def prompt(self) -> str:
+        assert self.request.prompt is not None
+        return self.request.prompt
+
+    @property
+    def negative_prompt(self) -> str:
+        return self.request.negative_prompt or self.config.sample_neg_prompt
+
+    @property
+    def debug_output_dir(self) -> Path:
+        return self.request.debug_output_dir or self.request.output_dir / "debug_outputs"
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says of the settings."""
+        return {
+            **settings_record(self.settings),
+            "image": str(self.request.image) if self.request.image else None,
+            "size": [self.geometry.width, self.geometry.height],
+            "frame_num": self.geometry.pixel_frames,
+            "fps": self.config.sample_fps,
+            "dtype": self.request.machine.dtype or self.config.param_dtype,
+            "batch_cfg": self.request.machine.batch_cfg,
+        }
+
+
+def settings_record(settings: SamplingSettings) -> dict[str, Any]:
+    """The settings as plain values."""
+    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+
+
+def prepare(
+    request: Request, *, default_task: str = OFFICIAL_TASK, needs_image: bool = True, image: "Image | None" = None
+) -> Job:
+    """Complete, check and plan a request; ``InvalidInput`` for what cannot be made. Reads no weight.
+
+    ``default_task`` is for a request that names neither a task nor a checkpoint folder. ``needs_image`` False plans
+    an image task without its image. ``image`` is the request's, when the caller has opened it before.
+    """
+    notices: list[str] = []
+    config = WAN_CONFIGS[_task(request, default_task, notices)]
+    path = image_path(config, request.image, is_needed=needs_image)
+    opened = image if image is not None or path is None else open_image(path)
+    geometry = _geometry(request, config, opened, notices)
+    _check_save_file(request, config)
+    if request.prompt is None:
+        notices.append(f"no --prompt given, using the example prompt: {config.example_prompt!r}")
+    settings = _settings(request, config, notices)
+    plan = make_plan(settings, geometry)
+    notices += shortcut_notices(settings)
+    return Job(
+        request=replace(
+            request, task=config.name, prompt=config.example_prompt if request.prompt is None else request.prompt
+        ),
+        config=config,
+        geometry=geometry,
+        settings=settings,
+        plan=plan,
+        image=opened,
+        notices=(*notices, *plan.notices),
+    )
+
+
+def vary(job: Job, **changes: Any) -> Job:
+    """The same job with some fields of its request changed, as a method of a comparison is; its image stays open."""
+    return prepare(replace(job.request, **changes), image=job.image, needs_image=False)
+
+
+def rerun(job: Job, *, enable_debug: bool | None = None) -> Request:
+    """The request that makes a job's video again by itself, in the folders that ``generate`` uses by default."""
+    plain: Mapping[str, Any] = {"output_dir": DEFAULT_OUTPUT_DIR, "save_file": None, "overwrite": False}
+    debug = job.request.enable_debug if enable_debug is None else enable_debug
+    return replace(job.request, **plain, enable_debug=debug, debug_output_dir=None, debug_dtype=None)
+
+
+def _task(request: Request, default: str, notices: list[str]) -> str:
+    if request.task is not None:
+        return request.task
+    if request.ckpt_dir is None:
+        return default
+    tasks = served_tasks(request.ckpt_dir)
+    if not tasks:
+        raise InvalidInput(
+            f"--ckpt_dir {request.ckpt_dir} does not tell which task it serves, it describes no denoiser that a task "
+            "here runs; give the folder of a checkpoint, or --task to learn what is missing"
+        )
+    others = f" (or {', '.join(tasks[1:])}: give --task)" if len(tasks) > 1 else ""
+    notices.append(f"no --task given: {request.ckpt_dir} serves {tasks[0]}{others}")
+    return tasks[0]
+
+
+def _geometry(request: Request, config: TaskConfig, image: "Image | None", notices: list[str]) -> Geometry:
+    size = request.size or parse_size(config.default_size)
+    asked = config.frame_num if request.frame_num is None else request.frame_num
+    if image is not None:
+        area = size[0] * size[1]
+        geometry = image_geometry(config, image_size=image.size, max_area=area, frame_num=asked)
+        notices.append(f"the video is {geometry.width}*{geometry.height}: the image's aspect, the area of --size")
+    else:
+        geometry = geometry_for(config, size=size, frame_num=asked)
+    if geometry.pixel_frames != asked:
+        form = "1" if config.is_image_task else "4n+1"
+        notices.append(f"--frame_num {asked} becomes {geometry.pixel_frames} ({config.name} makes {form} frames)")
+    text = f"{size[0]}*{size[1]}"
+    if text not in config.supported_sizes:
+        known = ", ".join(config.supported_sizes)
+        notices.append(f"--size {text} is not one the model was made for ({known}); quality may suffer")
+    return geometry
+
+
+def _settings(request: Request, config: TaskConfig, notices: list[str]) -> SamplingSettings:
+    scales = request.sample_guide_scale
+    if scales is not None and len(scales) == 2 and not config.has_two_experts:
+        raise InvalidInput(f"--sample_guide_scale takes one value for --task {config.name}, not {len(scales)}")
+    if scales is None and config.recommended_guide_scale:
+        notices.append(
+            f"--sample_guide_scale {config.recommended_guide_scale:g} is what the makers of {config.name} recommend; "
+            f"this run has the official default of {config.sample_guide_scale:g}"
+        )
+    width, height = request.size or parse_size(config.default_size)
+    shift = config.shift_for(f"{width}*{height}") if request.sample_shift is None else request.sample_shift
+    return settings_from(
+        config,
+        solver=request.sample_solver,
+        steps=config.sample_steps if request.sample_steps is None else request.sample_steps,
+        shift=shift,
+        guide_scale=config.sample_guide_scale if scales is None else (scales[0], scales[-1]),
+        shortcuts=request.shortcuts,
+    )
+
+
+def _check_save_file(request: Request, config: TaskConfig) -> None:
+    path = request.save_file
+    if path is None:
+        return
+    suffix = ".png" if config.is_image_task else ".mp4"
+    if path.suffix.lower() != suffix:
+        raise InvalidInput(f"--save_file {path} must end in {suffix} for --task {config.name}")
+    if path.exists() and not request.overwrite:
+        raise InvalidInput(f"--save_file {path} exists; give another name, or --overwrite to replace it")

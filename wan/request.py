@@ -1,0 +1,180 @@
+"""One request for a video, typed: from flags or from Python, and back to the command line that makes it.
+
+``Request(task="t2v-demo", prompt="a red circle", shortcuts=Shortcuts(cfg_truncate_steps=5))`` says what the command
+``generate`` would be told; what is None is the task's default. ``parse_request(request.argv()) == request``. The
+official names of flags stay here and in ``wan.shortcuts`` and ``wan.machine``.
+"""
+
+import argparse
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wan.commands import command_line
+from wan.configs import WAN_CONFIGS, parse_size
+from wan.errors import InvalidInput
+from wan.flags import Groups, Parser, add_flags, argv_of, as_text, flag, make_parser, values_of
+from wan.machine import DTYPE_NAMES, Machine, add_machine_flags, machine_as_argv, machine_of
+from wan.machine import GROUP as MACHINE
+from wan.sampling.schedule import SOLVER_NAMES
+from wan.shortcuts import GROUP as SHORTCUTS
+from wan.shortcuts import Shortcuts, add_shortcut_flags, shortcuts_as_argv, shortcuts_of
+
+WHAT, SAMPLING, OUTPUT, DEBUG = "what to generate", "sampling", "output", "debug"
+DEFAULT_OUTPUT_DIR = Path("outputs")
+
+# official flags whose machinery is not in this version, with the value that asks for nothing
+NOT_YET = {
+    "ulysses_size": 1,
+    "t5_fsdp": False,
+    "dit_fsdp": False,
+    "use_prompt_extend": False,
+    "prompt_extend_method": None,
+    "prompt_extend_model": None,
+    "prompt_extend_target_lang": None,
+}
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _size_as_text(size: tuple[int, int]) -> tuple[str]:
+    return (f"{size[0]}*{size[1]}",)
+
+
+def _scales_as_text(scales: Sequence[float]) -> list[str]:
+    return [text for scale in scales for text in as_text(scale)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What one run is asked for; None is the task's default. Raises ``InvalidInput`` for what contradicts itself.
+
+    ``task`` None: what the folder ``ckpt_dir`` serves, or t2v-A14B. ``size`` is (width, height) in pixels, with an
+    image its area. ``frame_num`` counts pixel frames. ``seed`` below 0: a random one. ``sample_guide_scale``: one
+    scale for both experts, or (low noise, high noise).
+    """
+
+    task: str | None = flag(
+        None, "model and task; default: what --ckpt_dir serves, or t2v-A14B", group=WHAT, choices=sorted(WAN_CONFIGS)
+    )
+    ckpt_dir: Path | None = flag(
+        None, "checkpoint folder, official or diffusers layout (t2v-demo brings its own)", group=WHAT, read=Path
+    )
+    prompt: str | None = flag(None, "what to show; without it, the task's example prompt", group=WHAT)
+    negative_prompt: str = flag("", "what to avoid; empty: the task's default negative prompt", group=WHAT)
+    image: Path | None = flag(
+        None, "image that the video starts from (i2v tasks, ti2v-5B)", group=WHAT, read=Path, metavar="FILE"
+    )
+    size: tuple[int, int] | None = flag(
+        None,
+        "W*H in pixels; with --image an area, in the image's aspect; default: the task's",
+        group=WHAT,
+        read=_size,
+        write=_size_as_text,
+        metavar="W*H",
+    )
+    frame_num: int | None = flag(
+        None, "pixel frames; brought to the nearest 4n+1; default: the task's", group=WHAT, read=int, metavar="N"
+    )
+    seed: int = flag(
+        -1,
+        "random seed; negative: a random one (%(default)s)",
+        group=WHAT,
+        names=("--base_seed",),
+        read=int,
+        metavar="SEED",
+    )
+    sample_solver: str = flag("unipc", "the multistep solver (%(default)s)", group=SAMPLING, choices=SOLVER_NAMES)
+    sample_steps: int | None = flag(
+        None,
+        "denoising steps; default: the task's",
+        group=SAMPLING,
+        names=("--sample_steps", "--sampling_steps"),
+        read=int,
+        metavar="N",
+    )
+    sample_shift: float | None = flag(
+        None, "shift of the sigma grid; default: the task's", group=SAMPLING, read=float, metavar="SHIFT"
+    )
+    sample_guide_scale: tuple[float, ...] | None = flag(
+        None,
+        "guidance scale: one for both experts, or two: low noise, high noise; default: the task's",
+        group=SAMPLING,
+        read=float,
+        write=_scales_as_text,
+        metavar="SCALE",
+        nargs="+",
+    )
+    shortcuts: Shortcuts = Shortcuts()
+    machine: Machine = Machine()
+    output_dir: Path = flag(
+        DEFAULT_OUTPUT_DIR, "one folder per run is made in here (%(default)s)", group=OUTPUT, read=Path, metavar="DIR"
+    )
+    save_file: Path | None = flag(
+        None, "where the video goes instead of the run folder", group=OUTPUT, read=Path, metavar="FILE"
+    )
+    overwrite: bool = flag(False, "let --save_file and --debug_output_dir replace files", group=OUTPUT)
+    enable_debug: bool = flag(
+        False,
+        "keep the latents of every step and analyse the guidance error; the result is bit-identical, and skipped "
+        "passes are evaluated beside the run",
+        group=DEBUG,
+    )
+    debug_output_dir: Path | None = flag(
+        None, "where it goes (<output_dir>/debug_outputs; then -2, -3, ...)", group=DEBUG, read=Path, metavar="DIR"
+    )
+    debug_dtype: str | None = flag(None, "of its latents (float32)", group=DEBUG, choices=DTYPE_NAMES)
+
+    def __post_init__(self) -> None:
+        if self.sample_guide_scale is not None and not 1 <= len(self.sample_guide_scale) <= 2:
+            raise InvalidInput(
+                "--sample_guide_scale takes one value, or two (low noise, high noise), not "
+                f"{len(self.sample_guide_scale)}"
+            )
+        if (self.debug_output_dir or self.debug_dtype) and not self.enable_debug:
+            raise InvalidInput(
+                "--debug_output_dir and --debug_dtype need --enable_debug; give it too, or leave them out"
+            )
+
+    def argv(self) -> list[str]:
+        """The flags that ``parse_request`` reads back as this request."""
+        return [*argv_of(self), *shortcuts_as_argv(self.shortcuts), *machine_as_argv(self.machine)]
+
+    def command(self, *, seed: int) -> str:
+        """The shell line that makes the same video again, with the seed that was drawn or given."""
+        return command_line("generate", *replace(self, seed=seed).argv())
+
+
+def add_request_flags(groups: Groups, *, leave_out: Collection[str] = ()) -> None:
+    """Every flag of a request, official ones included that this version refuses."""
+    groups.order(WHAT, SAMPLING, SHORTCUTS, MACHINE, OUTPUT, DEBUG)
+    add_flags(groups, Request, leave_out=leave_out)
+    add_shortcut_flags(groups)
+    add_machine_flags(groups)
+    for name, default in NOT_YET.items():
+        groups[OUTPUT].add_argument(f"--{name}", nargs="?", const=True, default=default, help=argparse.SUPPRESS)
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """Parsed flags as a request; ``InvalidInput`` for what contradicts itself or is not in this version."""
+    for name, default in NOT_YET.items():
+        if getattr(args, name) not in (default, str(default)):
+            raise InvalidInput(f"--{name} is not available in this version; leave it out")
+    return Request(**values_of(Request, args), shortcuts=shortcuts_of(args), machine=machine_of(args))
+
+
+def request_parser() -> Parser:
+    """A parser of the flags of a request and no others."""
+    parser = make_parser("generate", "Generate a video with Wan2.2, optionally with training-free shortcuts.")
+    add_request_flags(Groups(parser))
+    return parser
+
+
+def parse_request(argv: Sequence[str]) -> Request:
+    """Flags to a request; ``InvalidInput`` carries the one sentence that a user reads."""
+    return request_of(request_parser().parse_args(argv))

@@ -1,0 +1,183 @@
+"""Every shortcut in one place: its fields, its flags, its keyword arguments, and how it is called in results.
+
+A new shortcut is a field here, and a policy that turns it into columns of the plan (``wan.sampling.policies``).
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypedDict
+
+from wan.errors import InvalidInput
+from wan.flags import Groups, add_flags, argv_of, flag, values_of
+from wan.sampling.guidance import TRUNCATION_MODES
+
+FRAME_COMPLETIONS = ("repeat", "improved", "interpolate")
+FRAME_POSITIONS: Mapping[str, int] = {"consecutive": 1, "spread": 2}
+"""Temporal distance of the kept frames in the eyes of the high-noise expert: at 0, 1, 2, ... or at 0, 2, 4, ..."""
+
+DEFAULT_TRUNCATION_MODE = "decay"  # the closest to the same-seed baseline, by measurement
+DEFAULT_FRAME_POSITIONS = "consecutive"  # what the founding documents describe; "spread" is closer to the baseline
+
+GROUP = "shortcuts (all off by default)"
+_HALF_FRAME, _IMPROVED = "enable_half_frame_generation", "enable_improved_frame_completion"
+
+
+def _refuse_unknown(name: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise InvalidInput(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shortcuts:
+    """What is left out of a run. ``frame_completion`` None: half-frame generation is off, every step has all frames.
+
+    Raises ``InvalidInput`` for a value that no shortcut has.
+    """
+
+    cfg_truncate_steps: int = flag(
+        0,
+        "skip one of the two guidance passes in the last N steps",
+        group=GROUP,
+        read=int,
+        metavar="N",
+    )
+    cfg_truncate_high_noise_steps: int = flag(
+        0, "skip one in the last M steps of the high-noise expert", group=GROUP, read=int, metavar="M"
+    )
+    cfg_truncate_mode: str = flag(
+        DEFAULT_TRUNCATION_MODE,
+        "what stands in for the skipped pass (%(default)s): uncond and cond use the other pass alone; reuse and "
+        "reuse_uncond add the last measured difference of both, decay the same difference fading with the noise",
+        group=GROUP,
+        choices=tuple(TRUNCATION_MODES),
+    )
+    frame_completion: str | None = flag(
+        None,
+        "how half-frame generation fills the other frames: repeat (the default) repeats the frame before; improved "
+        "takes its denoised estimate, interpolate the mean of both neighbours', under the position's own noise",
+        group=GROUP,
+        choices=FRAME_COMPLETIONS,
+    )
+    frame_positions: str = flag(
+        DEFAULT_FRAME_POSITIONS,
+        "where in time the high-noise expert sees half of the frames: consecutive, at 0, 1, 2 (the default), or "
+        "spread, at their own positions 0, 2, 4, which keeps the speed of motion",
+        group=GROUP,
+        choices=tuple(FRAME_POSITIONS),
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("cfg_truncate_steps", "cfg_truncate_high_noise_steps"):
+            if (count := getattr(self, name)) < 0:
+                raise InvalidInput(f"--{name} {count} must be 0 (off) or the number of last steps to truncate")
+        _refuse_unknown("--cfg_truncate_mode", self.cfg_truncate_mode, tuple(TRUNCATION_MODES))
+        _refuse_unknown("--frame_completion", self.frame_completion, FRAME_COMPLETIONS)
+        _refuse_unknown("--frame_positions", self.frame_positions, tuple(FRAME_POSITIONS))
+        if self.frame_completion is None and self.frame_positions != DEFAULT_FRAME_POSITIONS:
+            raise InvalidInput(f"--frame_positions {self.frame_positions} needs --{_HALF_FRAME}; give both")
+
+    @property
+    def is_half_frame(self) -> bool:
+        return self.frame_completion is not None
+
+
+BEST_HALF_FRAME = Shortcuts(frame_completion="interpolate", frame_positions="spread")
+"""The best measured setting of half-frame generation."""
+
+
+class ShortcutArgs(TypedDict, total=False):
+    """The keyword arguments of ``generate`` that switch shortcuts on, under the names of their flags."""
+
+    cfg_truncate_steps: int
+    cfg_truncate_high_noise_steps: int
+    cfg_truncate_mode: str
+    enable_half_frame_generation: bool
+    enable_improved_frame_completion: bool
+    frame_completion: Literal["repeat", "improved", "interpolate"] | None
+    frame_positions: Literal["consecutive", "spread"] | None
+
+
+def add_shortcut_flags(groups: Groups) -> None:
+    """The flags of every shortcut, with the two switches of the founding documents."""
+    group = groups[GROUP]
+    group.add_argument(
+        f"--{_HALF_FRAME}",
+        action="store_true",
+        help="the high-noise expert works on every second latent frame; the others are filled at the expert switch",
+    )
+    group.add_argument(f"--{_IMPROVED}", action="store_true", help="the same as --frame_completion improved")
+    add_flags(groups, Shortcuts)
+    # unset and set to the default are told apart: naming positions without half-frame generation is refused
+    group.set_defaults(frame_positions=None)
+
+
+def shortcuts_of(args: argparse.Namespace) -> Shortcuts:
+    """Parsed flags as shortcuts; ``InvalidInput`` for flags that contradict each other."""
+    switches = {name: getattr(args, name) for name in (_HALF_FRAME, _IMPROVED)}
+    return shortcuts_from(values_of(Shortcuts, args) | switches)
+
+
+def shortcuts_from(given: Mapping[str, Any]) -> Shortcuts:
+    """The arguments of ``ShortcutArgs`` as shortcuts; ``InvalidInput`` for contradictions."""
+    values = dict(given)
+    half, improved = values.pop(_HALF_FRAME, False), values.pop(_IMPROVED, False)
+    completion, positions = values.pop("frame_completion", None), values.pop("frame_positions", None)
+    return Shortcuts(
+        **values,
+        frame_completion=_completion_name(half_frame=half, improved=improved, name=completion),
+        frame_positions=_positions_name(positions, half_frame=half),
+    )
+
+
+def shortcuts_as_argv(shortcuts: Shortcuts) -> list[str]:
+    """The flags that ``shortcuts_of`` reads back as the same shortcuts."""
+    switch = [f"--{_HALF_FRAME}"] if shortcuts.is_half_frame else []
+    return switch + argv_of(shortcuts)
+
+
+def shortcut_values(shortcuts: Shortcuts) -> dict[str, Any]:
+    """The fields by name: of the shortcuts alone, whatever class adds to them."""
+    return {one.name: getattr(shortcuts, one.name) for one in fields(Shortcuts)}
+
+
+def shortcut_label(values: Mapping[str, Any]) -> str:
+    """What results call the shortcuts of a run, from the fields as ``run.json`` holds them; 'none' when all are off."""
+    parts = []
+    low, high = (values.get(name) or 0 for name in ("cfg_truncate_steps", "cfg_truncate_high_noise_steps"))
+    if low or high:
+        parts.append(f"CFG truncation {low} + {high} ({values.get('cfg_truncate_mode')})")
+    if completion := values.get("frame_completion"):
+        positions = values.get("frame_positions", DEFAULT_FRAME_POSITIONS)  # runs made before there was a choice
+        parts.append(f"half-frame ({completion}, {positions} positions)")
+    return "; ".join(parts) or "none"
+
+
+def shortcut_notices(shortcuts: Shortcuts) -> list[str]:
+    """What a user should know of the setting before it is run."""
+    default = Shortcuts(frame_completion="repeat")
+    if (shortcuts.frame_completion, shortcuts.frame_positions) != (default.frame_completion, default.frame_positions):
+        return []
+    better = " ".join(argv_of(BEST_HALF_FRAME))
+    return [
+        "half-frame generation with repeated frames at consecutive positions is what the founding documents describe, "
+        f"and the worst setting measured; {better} is the best"
+    ]
+
+
+def _completion_name(*, half_frame: bool, improved: bool, name: str | None) -> str | None:
+    """The completion that the flags ask for, ``name`` over ``improved``; None when half-frame generation is off."""
+    if (improved or name) and not half_frame:
+        switch = f"--frame_completion {name}" if name else f"--{_IMPROVED}"
+        raise InvalidInput(f"{switch} needs --{_HALF_FRAME}; give both")
+    if improved and name not in (None, "improved"):
+        raise InvalidInput(f"--frame_completion {name} and --{_IMPROVED} contradict each other; give one of them")
+    if not half_frame:
+        return None
+    return name or ("improved" if improved else "repeat")
+
+
+def _positions_name(name: str | None, *, half_frame: bool) -> str:
+    if name and not half_frame:
+        raise InvalidInput(f"--frame_positions {name} needs --{_HALF_FRAME}; give both")
+    return name or DEFAULT_FRAME_POSITIONS
