@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import write_command_docs
+import write_docs
 from wan.cli.generate import build_parser
 from wan.commands import COMMANDS
 from wan.configs import WAN_CONFIGS
@@ -43,8 +43,8 @@ def test_every_link_and_every_path_that_a_page_names_exists(page: Path) -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="argparse prints help in another form from Python 3.13 on")
 def test_the_generated_documents_are_the_commands_own() -> None:
-    changed = [path.name for path, text in write_command_docs.documents().items() if path.read_text("utf-8") != text]
-    assert changed == [], "run `python tools/write_command_docs.py`"
+    changed = [path.name for path, text in write_docs.documents().items() if path.read_text("utf-8") != text]
+    assert changed == [], "run `python tools/write_docs.py`"
 
 
 def test_every_flag_is_in_the_readme(readme: str) -> None:

@@ -1,4 +1,4 @@
-"""What a checkpoint directory is, from its config files alone, and which tasks such a model serves."""
+"""Which model a checkpoint directory describes (experts, channels, width), from config.json, and the tasks it serves."""
 
 from dataclasses import dataclass
 from pathlib import Path

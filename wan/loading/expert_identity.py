@@ -1,4 +1,4 @@
-"""Two expert folders that hold the same weights, or each other's: both run without an error and make bad videos."""
+"""Swapped or duplicated experts: two folders with each other's weights, or the same, run without an error."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under another name, flushed, then renamed."""
+"""Atomic writes: a temporary file, fsync, rename; a file under its final name is always whole."""
 
 import json
 import os

@@ -1,7 +1,8 @@
 """Solver adapters: diffusers' multistep schedulers on the plan's own sigmas, restartable and exact under frame maps.
 
 UniPC (Zhao et al. 2023) and DPM-Solver++ (Lu et al. 2022), both of order 2 as the official code runs them. A multistep
-solver remembers tensors of the latent's shape; when the number of frames changes, they must change with it or go.
+solver remembers tensors of the latent's shape; when the number of frames changes, these tensors must be mapped to the
+new frames or discarded.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,9 +1,10 @@
-"""Write docs/commands.md and the table of flags in README.md from the commands themselves; a test compares them.
+"""Write what documents say of the source: docs/commands.md, README's flags, the source map; a test compares them.
 
-python tools/write_command_docs.py
+python tools/write_docs.py
 """
 
 import argparse
+import ast
 import importlib
 import os
 import sys
@@ -15,13 +16,15 @@ from claims.documents import replace_between
 from wan.commands import COMMANDS, SOURCE_DIR, program
 from wan.flags import Parser
 
-NAME = "write_command_docs.py"
-BEGIN, END = "<!-- flags:begin -->", "<!-- flags:end -->"
+NAME = "write_docs.py"
+FLAGS = ("<!-- flags:begin -->", "<!-- flags:end -->")
+MAP = ("<!-- map:begin -->", "<!-- map:end -->")
+FOLDERS = ("wan", "tools", "examples")
 WIDTH = 100
 _INTRODUCTION = """\
 # The commands
 
-Every command with its flags, as `--help` prints it. This page is written by `python tools/write_command_docs.py`.
+Every command with its flags, as `--help` prints it. This page is written by `python tools/write_docs.py`.
 
 In a clone the commands are the founding ones shown here, and `python -m wan NAME` from the project's root is the same
 as each of them. Where the package is installed they are `wan NAME`.
@@ -37,9 +40,12 @@ def main(argv: Sequence[str]) -> None:
 
 def documents() -> Mapping[Path, str]:
     """Every generated document with what it should hold."""
-    readme = SOURCE_DIR / "README.md"
-    written = replace_between(readme.read_text(encoding="utf-8"), flag_table(), begin=BEGIN, end=END)
-    return {SOURCE_DIR / "docs" / "commands.md": commands_page(), readme: written}
+    readme, design = SOURCE_DIR / "README.md", SOURCE_DIR / "docs" / "design.md"
+    return {
+        SOURCE_DIR / "docs" / "commands.md": commands_page(),
+        readme: replace_between(readme.read_text(encoding="utf-8"), flag_table(), begin=FLAGS[0], end=FLAGS[1]),
+        design: replace_between(design.read_text(encoding="utf-8"), source_map(), begin=MAP[0], end=MAP[1]),
+    }
 
 
 def commands_page() -> str:
@@ -62,6 +68,25 @@ def flag_table() -> str:
         choices = f" ({', '.join(action.choices)})" if action.choices and len(tuple(action.choices)) < 8 else ""
         lines.append(f"| {names} | {_default(action)} | {meaning}{choices} |".replace("W*H", "W\\*H"))
     return "\n".join(lines)
+
+
+def source_map() -> str:
+    """Every source file with the first line of its docstring, folder by folder."""
+    parts = []
+    for folder in FOLDERS:
+        places = sorted({path.parent for path in (SOURCE_DIR / folder).rglob("*.py")})
+        for place in places:
+            files = [path for path in sorted(place.glob("*.py")) if path.name != "__init__.py"]
+            name = place.relative_to(SOURCE_DIR).as_posix()
+            lines = [f"| `{path.name}` | {_first_line(path)} |" for path in files]
+            about = f" - {_first_line(place / '__init__.py')}" if (place / "__init__.py").is_file() else ""
+            parts.append("\n".join([f"**{name}/**{about}", "", "| file | what it is for |", "|---|---|", *lines]))
+    return "\n\n".join(parts)
+
+
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.splitlines()[0].replace("``", "`")
 
 
 def help_of(name: str) -> str:
