@@ -2,6 +2,7 @@
 
     python tools/measure_shortcuts.py --suite cfg --update_docs            the tables of docs/cfg-truncation.md
     python tools/measure_shortcuts.py --suite half_frame --update_docs     the tables of docs/half-frame.md
+    python tools/measure_shortcuts.py --suite readme --update_docs         the first table of the READMEs
 
 Prompts are the demo model's held-out combinations, the same number for each motion. Videos are compared as decoded
 floats, before any coding. The floor is another seed of the same prompt: a variant that scores no better has nothing
@@ -24,26 +25,27 @@ from tqdm import tqdm
 from door import run_tool, tool_parser
 from claims.documents import update_document
 from claims.sample import MIN_CLIPS, PROMPTS_PER_MOTION, SEEDS, Clip, demo_job, sample_clips
-from claims.shortcut_tables import SPAN_END, format_result
+from claims.shortcut_tables import README_METHODS, SPAN_END, format_result, readme_table
 from demo_model.detector import read_clip
 from wan.analysis.comparison import CaseResult, finite, judge, summarise
 from wan.commands import SOURCE_DIR
 from wan.errors import InvalidInput
 from wan.flags import Parser
 from wan.instruments.compare import make, observe
-from wan.instruments.methods import Method, baseline_of, fewer_steps_of, other_seed_of
+from wan.instruments.methods import Method, baseline_of, fewer_steps_of, other_seed_of, steps_of_equal_cost
 from wan.job import Job, vary
 from wan.runs import checkpoint_identity, environment_versions, write_json_atomic
 from wan.runs.folders import refuse_existing
 from wan.sampling.guidance import TRUNCATION_MODES, Branch, ReusedDelta
 from wan.sampling.plan import Plan
-from wan.session import Session
-from wan.shortcuts import FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
+from wan.session import Session, open_job_checkpoint
+from wan.shortcuts import BEST_HALF_FRAME, FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
 
 NAME = "measure_shortcuts.py"
 DOCUMENTS = {
     "cfg": [SOURCE_DIR / "docs" / f"cfg-truncation{language}.md" for language in ("", ".zh")],
     "half_frame": [SOURCE_DIR / "docs" / f"half-frame{language}.md" for language in ("", ".zh")],
+    "readme": [SOURCE_DIR / f"README{language}.md" for language in ("", ".zh")],
 }
 FEWER_STEPS = (16, 14, 12)
 
@@ -55,12 +57,12 @@ def main(argv: Sequence[str]) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     result = measure(demo_job(args.ckpt_dir), args.suite, clips)
-    text = format_result(result)
+    texts = [readme_table(result, language) if args.suite == "readme" else format_result(result) for language in (0, 1)]
     if args.output:
         write_json_atomic(args.output, result)
-    print(text)
+    print(texts[0])
     if args.update_docs:
-        for document in DOCUMENTS[args.suite]:
+        for document, text in zip(DOCUMENTS[args.suite], texts, strict=True):
             update_document(document, text)
             print(f"updated {document}")
 
@@ -158,7 +160,23 @@ def half_frame_suite(job: Job) -> list[Method]:
     return [*variants, *_fewer_steps(job)]
 
 
-SUITES: dict[str, Callable[[Job], list[Method]]] = {"cfg": cfg_suite, "half_frame": half_frame_suite}
+def readme_suite(job: Job) -> list[Method]:
+    """The recommended setting of each shortcut and of both, each beside the plain steps of the same cost."""
+    baseline, size = baseline_of(job), open_job_checkpoint(job).denoiser_size
+    truncated = Shortcuts(cfg_truncate_steps=5, cfg_truncate_high_noise_steps=3)
+    both = replace(BEST_HALF_FRAME, cfg_truncate_steps=5, cfg_truncate_high_noise_steps=3)
+    shortcuts = (truncated, BEST_HALF_FRAME, both)
+    methods = [_variant(name, job, one) for name, one in zip(README_METHODS, shortcuts, strict=True)]
+    counts = {steps_of_equal_cost(method.plan, baseline, size) for method in methods}
+    fewer = [replace(fewer_steps_of(baseline, steps), name=f"{steps} steps") for steps in sorted(counts, reverse=True)]
+    return [_floor(job), *methods, *fewer]
+
+
+SUITES: dict[str, Callable[[Job], list[Method]]] = {
+    "cfg": cfg_suite,
+    "half_frame": half_frame_suite,
+    "readme": readme_suite,
+}
 
 
 def faded(plan: Plan, power: float) -> Plan:

@@ -120,9 +120,10 @@ class Pipeline:
         call reads it again.
         """
         texts = {Branch.COND: prompt, Branch.UNCOND: negative_prompt or self.config.sample_neg_prompt}
-        contexts = {branch: self._texts.embed(text).to(self.device) for branch, text in texts.items()}
-        if (offload or self._offload) != "none":
-            self._texts.drop()
+        with self._turn:
+            contexts = {branch: self._texts.embed(text).to(self.device) for branch, text in texts.items()}
+            if (offload or self._offload) != "none":
+                self._texts.drop()
         return contexts
 
     def condition(self, image: Image.Image | None, geometry: Geometry) -> Conditioning:
@@ -177,7 +178,8 @@ class Pipeline:
     @explained_out_of_memory()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
-        return self._vae.decode(latents.to(self.device))
+        with self._turn:  # the VAE remembers frames while it decodes
+            return self._vae.decode(latents.to(self.device))
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` that this checkpoint's tokenizer does not know."""
@@ -228,7 +230,8 @@ class Pipeline:
 
     def _encode_video(self, video: Tensor) -> Tensor:
         """A video (3, N, H, W) in [-1, 1] to normalised latents (C, F, h, w)."""
-        return self._vae.encode(video.to(self.device))
+        with self._turn:
+            return self._vae.encode(video.to(self.device))
 
     def _encode_image(self, pixels: Tensor) -> Tensor:
         """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped at once."""

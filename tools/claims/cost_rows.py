@@ -71,9 +71,7 @@ def _several_gpus() -> Row:
 def _saved_at_480p(method: Method) -> float:
     """Share of the estimated FLOPs that a method saves in the setting of the founding documents' tables."""
     shortcuts = method.job.request.shortcuts
-    request = Request(
-        task="t2v-A14B", prompt="", size=(832, 480), frame_num=49, sample_steps=20, shortcuts=shortcuts
-    )
+    request = Request(task="t2v-A14B", prompt="", size=(832, 480), frame_num=49, sample_steps=20, shortcuts=shortcuts)
     job = prepare(request)
     config = job.config
     size = DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)

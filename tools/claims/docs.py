@@ -5,11 +5,11 @@ from pathlib import Path
 
 from claims.row import Row
 from claims.run import Measurements
-from wan.instruments.methods import BASELINE
 from wan.analysis.comparison import summarise
 from wan.analysis.comparison_plots import plot_cases, plot_contact_sheet
 from wan.analysis.continuity_plots import plot_continuity, plot_switch
 from wan.analysis.guidance_plots import plot_cfg_error, plot_reuse
+from wan.instruments.methods import BASELINE
 
 _HEADERS = (
     ("claim", "measured", "confirmed when", "verdict", "command"),
@@ -31,7 +31,8 @@ def markdown_table(rows: Sequence[Row], language: int) -> str:
     header = _HEADERS[language]
     lines = [f"| {' | '.join(header)} |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row.claim[language]} | {row.measured[language]} | {row.rule[language]} | **{row.verdict[language]}** | `{row.command}` |"
+        f"| {row.claim[language]} | {row.measured[language]} | {row.rule[language]} | **{row.verdict[language]}** "
+        f"| `{row.command}` |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -1,22 +1,15 @@
 """The claims of the founding documents, each beside what was measured, in English and Chinese, with a verdict."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
 from claims.cost_rows import cost_rows
 from claims.row import SHARE_RULE, Row, share
 from claims.run import OTHER_SEED, Measurements
-from wan.instruments.methods import BASELINE, Method
-from wan.job import prepare
-from wan.request import Request
 from wan.analysis.comparison import PSNR_THRESHOLD, CaseResult
 from wan.analysis.continuity_run import ContinuityRun, compare_runs
 from wan.analysis.guidance_report import CLEARLY
-from wan.configs import WAN_CONFIGS
-from wan.sampling.geometry import geometry_for
-from wan.sampling.policies import make_plan
-from wan.sampling.price import DenoiserSize, price
+from wan.instruments.methods import BASELINE
 
 DEBUG_COMMAND = "generate.py --task t2v-demo --enable_debug"
 COMPARE = "tools/compare_cfg_baseline.py --comparison_mode"
@@ -224,5 +217,3 @@ def _recovery_row(found: Measurements) -> Row:
 def _steps_below(found: Measurements) -> float:
     compared = [s.change_mse < s.mse for a in found.analyses for s in a.steps if s.change_mse is not None]
     return sum(compared) / max(1, len(compared))
-
-

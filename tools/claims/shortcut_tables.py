@@ -44,6 +44,53 @@ def _full_tables(variants: dict[str, Any]) -> list[str]:
     return lines
 
 
+README_METHODS = ("CFG truncation 5 + 3", "half-frame, interpolate, spread", "both")
+_README = (
+    {
+        "header": "| on the demo model, {clips} held-out clips | FLOPs | PSNR dB (worst) | SSIM | motion "
+        "| plain steps of the same cost |",
+        "floor": "another seed of the same prompt (nothing in common)",
+        "names": README_METHODS,
+        "steps": "{steps} of {full}: {psnr}",
+        "note": "Same seed on both sides; `python tools/measure_shortcuts.py --suite readme`. Motion is relative to that "
+        "of the baseline, 1 is right.",
+    },
+    {
+        "header": "| 演示模型，{clips} 个未参与训练的片段 | FLOPs | PSNR dB（最差） | SSIM | 运动量比 "
+        "| 同等代价的普通采样 |",
+        "floor": "同一提示词的另一随机种子（毫无共同之处）",
+        "names": ("CFG截断 5 + 3", "帧截断，interpolate，spread", "两者同时"),
+        "steps": "{full} 步减到 {steps} 步：{psnr}",
+        "note": "两侧随机种子相同；命令：`python tools/measure_shortcuts.py --suite readme`。运动量比以基线为 1。",
+    },
+)
+
+
+def readme_table(result: dict[str, Any], language: int) -> str:
+    """The first table of a README: each shortcut beside the plain steps that cost the same; 0 English, 1 Chinese."""
+    text, variants = _README[language], dict(result["variants"])
+    floor = next(iter(variants.values()))
+    full = result["baseline"]["forwards"] // 2
+    lines = [str(text["header"]).format(clips=result["clips"]), "|---|---|---|---|---|---|"]
+    for name, title in zip(README_METHODS, text["names"], strict=True):
+        row = variants[name]["measures"]
+        steps = max(1, round(full * row["flops_fraction"]["mean"]))
+        control = _short_psnr(variants[f"{steps} steps"]["measures"])
+        other = str(text["steps"]).format(steps=steps, full=full, psnr=control)
+        lines.append(f"| {title} | {_short_cells(row)} | {other} |")
+    lines.append(f"| {text['floor']} | {_short_cells(floor['measures'])} | |")
+    return "\n".join([*lines, "", str(text["note"])])
+
+
+def _short_cells(measures: dict[str, Any]) -> str:
+    flops, ssim, motion = (measures[name]["mean"] for name in ("flops_fraction", "ssim", "motion_ratio"))
+    return f"{flops:.2f} | {_short_psnr(measures)} | {ssim:.3f} | {motion:.2f}"
+
+
+def _short_psnr(measures: dict[str, Any]) -> str:
+    return f"{measures['psnr']['mean']:.1f} ({measures['psnr']['worst']:.1f})"
+
+
 def mode_table(variants: dict[str, Any]) -> list[str]:
     """The cfg suite at a glance: a row per mode, a column per span of truncated steps, mean PSNR and the worst."""
     cells = {tuple(name.split(SPAN_END)): row for name, row in variants.items() if SPAN_END in name}

@@ -1,4 +1,4 @@
-"""Which model a checkpoint directory describes (experts, channels, width), from config.json, and the tasks it serves."""
+"""Which model a checkpoint directory describes (experts, channels, width), by config.json, and the tasks it serves."""
 
 from dataclasses import dataclass
 from pathlib import Path
