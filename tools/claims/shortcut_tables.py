@@ -52,8 +52,8 @@ _README = (
         "floor": "another seed of the same prompt (nothing in common)",
         "names": README_METHODS,
         "steps": "{steps} of {full}: {psnr}",
-        "note": "Same seed on both sides; `python tools/measure_shortcuts.py --suite readme`. Motion is relative to that "
-        "of the baseline, 1 is right.",
+        "note": "Same seed on both sides; `python tools/measure_shortcuts.py --suite readme`. Motion is that of the "
+        "method over that of the baseline.",
     },
     {
         "header": "| 演示模型，{clips} 个未参与训练的片段 | FLOPs | PSNR dB（最差） | SSIM | 运动量比 "
