@@ -22,7 +22,7 @@ def format_method(
     for section, heading in SECTIONS.items():
         lines.append(heading)
         rows = [row for row in MEASURES.values() if row.section == section and row.name in summary]
-        lines += [f"   {row.label[1]} ({row.label[0]}): {_value(row, summary[row.name])}" for row in rows]
+        lines += [f"   {_heading(row)}: {_value(row, summary[row.name])}" for row in rows]
     lines += _cost_lines(results) + _verdict_lines(verdicts(summary, yardsticks))
     if len(results) > 1:
         lines += _case_table(results)
@@ -77,6 +77,11 @@ def _case_table(results: Sequence[CaseResult]) -> list[str]:
         mark = "   <- worst" if position == worst else ""
         lines.append(f"   {cells}  {result.seed:>6}  {result.prompt}{mark}")
     return lines
+
+
+def _heading(row: Measure) -> str:
+    english, chinese = row.label
+    return english if english == chinese else f"{chinese} ({english})"
 
 
 def _value(row: Measure, spread: Spread) -> str:

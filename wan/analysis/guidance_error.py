@@ -77,6 +77,8 @@ def truncation_error(steps: Sequence[StepGuidance], position: int, age: int, gui
     (``Guidance.missed``).
     """
     new_weight, old_weight = guidance.missed(steps[position].scale)
+    if not old_weight:
+        return new_weight**2 * steps[position].mse  # nothing is reused: there need not be an earlier step
     return _mean_square(steps, position, age, new_weight=new_weight, old_weight=old_weight)
 
 

@@ -187,7 +187,7 @@ _ROWS = (
     ),
     _error(
         "mse",
-        ("MSE", "均方误差"),
+        ("MSE", "MSE"),
         "mean (m - b)^2",
         lambda o: metrics.mse(o.method, o.baseline),
         section="quality",
@@ -195,7 +195,7 @@ _ROWS = (
     ),
     _likeness(
         "psnr",
-        ("PSNR", "峰值信噪比"),
+        ("PSNR", "PSNR"),
         "10 log10(1 / MSE), MSE over the whole video",
         lambda o: metrics.psnr(o.method, o.baseline),
         unit="dB",
@@ -203,7 +203,7 @@ _ROWS = (
     ),
     _likeness(
         "ssim",
-        ("SSIM", "结构相似性"),
+        ("SSIM", "SSIM"),
         "Wang et al. 2004, Gaussian window of 11 x 11, mean over frames",
         lambda o: float(np.mean(o.ssims)),
         unit="",
