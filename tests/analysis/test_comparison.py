@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from wan.analysis.frames import kept_pixel_frames
 
-from wan.analysis.comparison import CaseResult, Cost, finite, judge, summarise, verdicts, worst_case
+from wan.analysis.comparison import CaseResult, Yardsticks, finite, judge, summarise, verdicts, worst_case
 from wan.analysis.comparison_plots import plot_cases, plot_contact_sheet, plot_divergence, plot_per_frame
 from wan.analysis.comparison_report import format_controls, format_method
 from wan.analysis.divergence import relative_difference
+from wan.analysis.measures import Cost, Observation, Spread
 from wan.analysis.pictures import amplified_difference, side_by_side
-from wan.sampling.geometry import kept_frames
+from wan.sampling.geometry import kept_frames, kept_pixel_frames
 
 BASELINE_COST = Cost(
     forwards=40, token_forwards=8320, flops=2.0, inference_seconds=2.0, switch_seconds=0.1, decode_seconds=0.2
@@ -28,16 +28,10 @@ def video(seed: int = 0, frames: int = 9) -> np.ndarray:
 
 
 def case(method: np.ndarray, baseline: np.ndarray, *, seed: int = 0, stride: int | None = None) -> CaseResult:
-    return judge(
-        method,
-        baseline,
-        prompt="a red circle",
-        seed=seed,
-        half_frame_stride=stride,
-        divergence=[0.0, 0.1, 0.2],
-        cost=COST,
-        baseline_cost=BASELINE_COST,
+    observation = Observation(
+        method=method, baseline=baseline, cost=COST, baseline_cost=BASELINE_COST, half_frame_stride=stride
     )
+    return judge(observation, prompt="a red circle", seed=seed, divergence=[0.0, 0.1, 0.2])
 
 
 @pytest.mark.parametrize("pixel_frames", [5, 9, 49, 81])
@@ -51,12 +45,11 @@ def test_kept_pixel_frames_are_those_behind_kept_latent_frames(pixel_frames: int
 def test_kept_and_filled_frames_are_measured_apart() -> None:
     baseline = np.full((9, 16, 16, 3), 0.5, dtype=np.float32)
     method = baseline.copy()
-    method[~kept_pixel_frames(9)] += 0.1
-    result = case(method, baseline, stride=4)
-    assert result.kept is not None and result.filled is not None
-    assert result.kept.psnr == math.inf
-    assert result.filled.psnr == pytest.approx(20.0, abs=1e-4)
-    assert case(method, baseline).kept is None
+    method[~np.array(kept_pixel_frames(9))] += 0.1
+    values = case(method, baseline, stride=4).measures
+    assert values["kept_psnr"] == math.inf and values["kept_ssim"] == pytest.approx(1.0)
+    assert values["filled_psnr"] == pytest.approx(20.0, abs=1e-4) and values["filled_ssim"] < 1.0
+    assert not {"kept_psnr", "kept_ssim", "filled_psnr", "filled_ssim"} & case(method, baseline).measures.keys()
 
 
 def test_summary_mean_spread_worst() -> None:
@@ -87,6 +80,66 @@ def test_a_flickering_video_does_not_pass() -> None:
     assert met["motion within a factor of 1.5 of the baseline's"] is False
 
 
+WORDS = "the prompts mean something to the model (what it does not understand cannot be lost)"
+ANOTHER_SEED = "at least 1 dB better than another seed of the same prompt (nothing in common)"
+FEWER_STEPS = "better than fewer plain steps at the same cost"
+
+
+def scored(psnr: float) -> dict[str, Spread]:
+    """The summary of one case that has this PSNR and is otherwise perfect."""
+    return {
+        name: Spread(mean=value, median=value, std=0.0, worst=value)
+        for name, value in (("psnr", psnr), ("ssim", 1.0), ("motion_ratio", 1.0))
+    }
+
+
+def test_without_controls_the_verdict_is_unknown() -> None:
+    found = {verdict.rule: verdict for verdict in verdicts(scored(40.0))}
+    assert WORDS not in found
+    for rule in (ANOTHER_SEED, FEWER_STEPS):
+        assert found[rule].met is None
+        assert found[rule].measured == "not run: add --control"
+
+
+def test_words_that_the_model_does_not_know_are_a_verdict_and_the_first() -> None:
+    first, *_ = verdicts(scored(40.0), Yardsticks(unknown_words=("dragon", "moonlit")))
+    assert (first.rule, first.met) == (WORDS, False)
+    assert first.measured == "it does not know: dragon, moonlit"
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "met"), [(20.0, 19.0, True), (20.0, 19.01, False), (18.0, 20.0, False), (math.inf, 19.0, True)]
+)
+def test_a_method_has_to_be_nearer_than_another_seed(own: float, other: float, met: bool) -> None:
+    """By a decibel: what is no nearer has nothing in common with its baseline."""
+    (verdict,) = (v for v in verdicts(scored(own), Yardsticks(other_seed=scored(other))) if v.rule == ANOTHER_SEED)
+    assert verdict.met is met
+    assert verdict.measured == f"{own:.2f} dB against {other:.2f} dB"
+
+
+@pytest.mark.parametrize(("own", "other", "met"), [(20.01, 20.0, True), (20.0, 20.0, False), (20.0, 25.0, False)])
+def test_a_method_has_to_beat_fewer_plain_steps(own: float, other: float, met: bool) -> None:
+    against = Yardsticks(fewer_steps=scored(other), fewer_steps_title="16 of 20")
+    (verdict,) = (v for v in verdicts(scored(own), against) if v.rule.startswith(FEWER_STEPS))
+    assert verdict.rule == f"{FEWER_STEPS} (16 of 20)"
+    assert verdict.met is met
+    assert verdict.measured == f"{own:.2f} dB against {other:.2f} dB"
+
+
+def test_the_report_prints_the_verdicts_with_their_marks() -> None:
+    results = [case(video(1), video(2))]
+    yardsticks = Yardsticks(
+        other_seed=summarise([case(video(3), video(2))]), fewer_steps=scored(1.0), unknown_words=("dragon",)
+    )
+    lines = format_method("method", results, yardsticks=yardsticks).splitlines()
+    (words,) = (line for line in lines if "it does not know: dragon" in line)
+    (seed,) = (line for line in lines if ANOTHER_SEED in line)
+    (steps,) = (line for line in lines if FEWER_STEPS in line)
+    assert "❌ NOT met" in words and "❌ NOT met" in seed and "✅ met" in steps
+    unknown = [line for line in format_method("method", results).splitlines() if "❓ unknown" in line]
+    assert len(unknown) == 2 and all("not run: add --control" in line for line in unknown)
+
+
 def test_equal_videos_have_infinite_psnr_and_strict_json() -> None:
     results = [case(video(), video())]
     assert summarise(results)["psnr"].mean == math.inf
@@ -106,14 +159,24 @@ def test_report_has_the_seeds_form() -> None:
         "标准差",
     ):
         assert part in report
-    for part in ("PSNR: ", "SSIM: ", "MSE: ", "保留帧", "补全帧", "speed-up 2.00x", "SSIM > 0.95", "SSIM > 0.98"):
+    for part in (
+        "   PSNR: ",
+        "   SSIM: ",
+        "   MSE: ",
+        "保留帧",
+        "补全帧",
+        "加速比 (speed-up of pure inference): 2.00x",
+        "SSIM > 0.95",
+        "SSIM > 0.98",
+    ):
         assert part in report
     assert "forwards: 32 / 40" in report and "cases" not in report
 
 
 def test_report_says_plainly_what_is_not_met() -> None:
     report = format_method("method", [case(video(1), video(2)), case(video(3), video(4), seed=7)])
-    assert report.count("NOT met") == 3
+    assert report.count("NOT met") == 3  # the motion of noise is that of other noise
+    assert report.count("unknown") == 2
     assert "2 cases" in report and "<- worst" in report and "±" in report
     assert "another seed" in format_controls({"another seed": [case(video(1), video(2))]})
 
@@ -145,7 +208,7 @@ def test_figures_are_written(tmp_path: Path) -> None:
     first = results["half_frame"][0]
     title = "提示词 with a $ and another $, 'quotes'"
     sheet = tmp_path / "sheet.png"
-    plot_contact_sheet(sheet, video(1), video(0), name="m", psnrs=first.measures.psnr_per_frame, title=title)
+    plot_contact_sheet(sheet, video(1), video(0), name="m", psnrs=first.psnrs, title=title)
     plot_per_frame(tmp_path / "frames.png", first, title=title, half_frame_stride=4)
     plot_divergence(tmp_path / "drift.png", {"half_frame": [first, first]}, ["high_noise", "high_noise", "low_noise"])
     plot_cases(tmp_path / "cases.png", results, title=title)

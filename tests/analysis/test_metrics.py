@@ -1,6 +1,5 @@
 """Metrics against closed forms, hand-worked cases and scikit-image."""
 
-import json
 import math
 
 import numpy as np
@@ -10,7 +9,6 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structu
 from wan.analysis.metrics import (
     RELATIVE_EPSILON,
     absolute_error,
-    compare,
     motion_amount,
     motion_ratio,
     mse,
@@ -107,29 +105,18 @@ def test_motion_amount_and_ratio() -> None:
 
 
 def test_a_picture_has_no_motion() -> None:
-    comparison = compare(levels(0.5), levels(0.4))
-    assert (comparison.motion, comparison.motion_ratio, comparison.temporal_difference_error) == (0.0, 1.0, 0.0)
+    picture, other = levels(0.5), levels(0.4)
+    assert (motion_amount(picture), motion_ratio(picture, other)) == (0.0, 1.0)
+    assert temporal_difference_error(picture, other) == 0.0
 
 
-def test_equal_videos_score_perfectly_and_the_report_is_strict_json() -> None:
-    comparison = compare(noise(0), noise(0))
-    assert comparison.psnr == math.inf and comparison.ssim == pytest.approx(1.0) and comparison.mse == 0.0
-    report = json.loads(json.dumps(comparison.as_dict(), allow_nan=False))
-    assert report["psnr"] == "inf" and float(report["psnr_per_frame"][0]) == math.inf
-    assert report["absolute_error"] == {"mean": 0.0, "max": 0.0, "std": 0.0}
-
-
-def test_compare_bundles_the_single_measures() -> None:
-    method, baseline = noise(0), noise(1)
-    comparison = compare(method, baseline)
-    assert comparison.absolute_error == absolute_error(method, baseline)
-    assert comparison.relative_error == relative_error(method, baseline)
-    assert (comparison.mse, comparison.psnr) == (mse(method, baseline), psnr(method, baseline))
-    assert comparison.psnr_per_frame == psnr_per_frame(method, baseline)
-    assert comparison.ssim_per_frame == ssim_per_frame(method, baseline)
-    assert comparison.ssim == pytest.approx(np.mean(comparison.ssim_per_frame))
-    assert comparison.temporal_difference_error == temporal_difference_error(method, baseline)
-    assert comparison.motion_ratio == pytest.approx(comparison.motion / comparison.baseline_motion)
+def test_equal_videos_score_perfectly() -> None:
+    video = noise(0)
+    assert psnr(video, video) == math.inf and mse(video, video) == 0.0
+    assert psnr_per_frame(video, video) == (math.inf,) * 4
+    assert ssim_per_frame(video, video) == pytest.approx((1.0,) * 4)
+    error = absolute_error(video, video)
+    assert (error.mean, error.max, error.std) == (0.0, 0.0, 0.0)
 
 
 def test_float32_sums_keep_their_digits() -> None:
@@ -150,5 +137,8 @@ def test_float32_sums_keep_their_digits() -> None:
     ],
 )
 def test_what_cannot_be_compared_is_refused(method: np.ndarray, baseline: np.ndarray, message: str) -> None:
+    for metric in (absolute_error, relative_error, mse, psnr, psnr_per_frame, ssim_per_frame):
+        with pytest.raises(ValueError, match=message):
+            metric(method, baseline)
     with pytest.raises(ValueError, match=message):
-        compare(method, baseline)
+        temporal_difference_error(method, baseline)
