@@ -59,12 +59,13 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Yardsticks:
-    """What a method's numbers are held against: the summaries of the controls that were run, and the words of the
-    prompts that the model does not know."""
+    """What a method's numbers are held against: the summaries of the controls that were run (``missing`` says why one
+    was not), and the words of the prompts that the model does not know."""
 
     other_seed: Mapping[str, Spread] | None = None
     fewer_steps: Mapping[str, Spread] | None = None
     fewer_steps_title: str = ""
+    missing: str = "not run: add --control"
     unknown_words: Sequence[str] = field(default_factory=tuple)
 
 
@@ -116,20 +117,20 @@ def _threshold_verdicts(summary: Mapping[str, Spread]) -> list[Verdict]:
 
 def _control_verdicts(summary: Mapping[str, Spread], against: Yardsticks) -> list[Verdict]:
     own = summary["psnr"].mean
-    found = [_better_than_another_seed(own, against.other_seed)]
+    found = [_better_than_another_seed(own, against)]
     if against.fewer_steps is None:
         rule = "better than fewer plain steps at the same cost"
-        return [*found, Verdict(rule=rule, measured="not run: add --control", met=None)]
+        return [*found, Verdict(rule=rule, measured=against.missing, met=None)]
     other = against.fewer_steps["psnr"].mean
     rule = f"better than fewer plain steps at the same cost ({against.fewer_steps_title})"
     return [*found, Verdict(rule=rule, measured=f"{own:.2f} dB against {other:.2f} dB", met=own > other)]
 
 
-def _better_than_another_seed(own: float, other_seed: Mapping[str, Spread] | None) -> Verdict:
+def _better_than_another_seed(own: float, against: Yardsticks) -> Verdict:
     rule = f"at least {OTHER_SEED_MARGIN_DB:g} dB better than another seed of the same prompt (nothing in common)"
-    if other_seed is None:
-        return Verdict(rule=rule, measured="not run: add --control", met=None)
-    other = other_seed["psnr"].mean
+    if against.other_seed is None:
+        return Verdict(rule=rule, measured=against.missing, met=None)
+    other = against.other_seed["psnr"].mean
     measured = f"{own:.2f} dB against {other:.2f} dB"
     return Verdict(rule=rule, measured=measured, met=own >= other + OTHER_SEED_MARGIN_DB)
 

@@ -54,8 +54,8 @@ def main(argv: Sequence[str]) -> None:
     request = Request(**values_of(Request, args), machine=machine)
     job = prepare(request, default_task=DEMO_TASK, needs_image=False)
     _refuse_task(job, random_weights=args.random_weights)
-    for notice in job.notices[:1] if request.task is None else ():
-        print(notice)
+    if request.task is None and request.ckpt_dir is not None:
+        print(job.notices[0])  # which task the folder serves
     result = time_random_weights(job, args) if args.random_weights else time_weights(job, args)
     print(format_result(result))
     if args.output:

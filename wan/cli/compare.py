@@ -24,10 +24,11 @@ from wan.instruments.methods import (
     fewer_steps_name,
     methods_for,
     mode_help,
+    steps_of_equal_cost,
 )
-from wan.job import Job
 from wan.runs import write_json_atomic, write_text_atomic
 from wan.runs.folders import claim_directory
+from wan.sampling.price import DenoiserSize
 from wan.sampling.table import format_plan
 from wan.session import Session, open_job_checkpoint
 
@@ -71,7 +72,15 @@ def main(argv: Sequence[str]) -> None:
     session = Session(job, checkpoint=checkpoint, show_progress=not args.quiet)
     session.warm_up((method.plan for method in everything), prompt=cases[0].prompt)
     results = Comparer(session=session, methods=everything, cases=cases, directory=directory, say=print).run()
-    _Writer(job, everything, results, unknown_words(session, cases), args.comparison_mode, argv).write(directory)
+    writer = _Writer(
+        everything,
+        results,
+        size=checkpoint.denoiser_size,
+        unknown=unknown_words(session, cases),
+        mode=args.comparison_mode,
+        argv=argv,
+    )
+    writer.write(directory)
 
 
 def unknown_words(session: Session, cases: Sequence[Case]) -> tuple[str, ...]:
@@ -85,14 +94,16 @@ class _Writer:
 
     def __init__(
         self,
-        job: Job,
         methods: Sequence[Method],
         results: Mapping[str, Sequence[CaseResult]],
+        *,
+        size: DenoiserSize,
         unknown: Sequence[str],
         mode: str,
         argv: Sequence[str],
     ) -> None:
         self._baseline, *self._others = methods
+        self._size = size
         self._results, self._unknown, self._mode, self._argv = results, unknown, mode, argv
         self._summaries = {name: summarise(cases) for name, cases in results.items()}
 
@@ -115,12 +126,15 @@ class _Writer:
         print(f"\n{text}\nresults: {directory} (report: {command_line('report', directory)})")
 
     def _yardsticks(self, method: Method) -> Yardsticks:
-        size = _size(self._results[method.name])
-        steps = max(1, round(len(self._baseline.plan.steps) * size))
-        name = fewer_steps_name(steps)
+        steps = steps_of_equal_cost(method.plan, self._baseline, self._size)
+        if any(method.is_control for method in self._others):
+            missing = "not run: the method saves less than one step"
+        else:
+            missing = Yardsticks().missing
         return Yardsticks(
+            missing=missing,
             other_seed=self._summaries.get(OTHER_SEED),
-            fewer_steps=self._summaries.get(name),
+            fewer_steps=self._summaries.get(fewer_steps_name(steps)),
             fewer_steps_title=f"{steps} of {len(self._baseline.plan.steps)}",
             unknown_words=self._unknown,
         )
@@ -146,10 +160,6 @@ class _Writer:
             if not method.is_control:
                 data["verdicts"] = [asdict(found) for found in verdicts(summary, self._yardsticks(method))]
         return data
-
-
-def _size(results: Sequence[CaseResult]) -> float:
-    return results[0].measures["flops_fraction"]
 
 
 def build_parser() -> Parser:

@@ -23,18 +23,22 @@ _INSTALL = "pip install -r requirements.txt" if in_clone() else "pip install 'wa
 
 def main(argv: Sequence[str]) -> int:
     """Run ``wan COMMAND ...``."""
+    if argv and argv[0] in COMMANDS:
+        return run(argv[0], argv[1:])
+    return explained("wan", lambda: _about(argv), interrupted="nothing was done")
+
+
+def _about(argv: Sequence[str]) -> int:
+    """What is no command: the overview, the version, or a word that names none."""
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0 if argv else 2
     if argv[0] == "--version":
         print(f"wan {wan.__version__}")
         return 0
-    if argv[0] not in COMMANDS:
-        near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; choose one of {', '.join(COMMANDS)}"
-        print(f"wan: {argv[0]!r} is not a command{hint}", file=sys.stderr)
-        return 2
-    return run(argv[0], argv[1:])
+    near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(COMMANDS)}"
+    raise InvalidInput(f"{argv[0]!r} is not a command; {hint}")
 
 
 def run(name: str, argv: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from wan.analysis.comparison import judge
+from wan.analysis.comparison import Yardsticks, judge
 from wan.analysis.comparison_report import format_method
 from wan.analysis.divergence import relative_difference
 from wan.analysis.measures import Cost, Observation
@@ -44,7 +44,8 @@ def compare_earlier_runs(folders: Sequence[Path], job: Job, say: Callable[[str],
         half_frame_stride=stride,
     )
     result = judge(observation, prompt=records[1]["prompt"], seed=records[1]["seed"], divergence=[drift])
-    text = format_method(f"{METHOD_TITLE} {folders[1].name}", [result]) + "\n"
+    yardsticks = Yardsticks(missing="not known: two runs made earlier come without controls")
+    text = format_method(f"{METHOD_TITLE} {folders[1].name}", [result], yardsticks=yardsticks) + "\n"
     write_text_atomic(directory / "error_comparison.txt", text)
     write_json_atomic(
         directory / "error_comparison.json",
