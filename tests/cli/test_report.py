@@ -1,19 +1,14 @@
 """The report page: every kind of folder, whole HTML, nothing from a network, escaped text, refusals."""
 
 import shlex
-import sys
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-import analyze_continuity_simple
-import analyze_temporal_continuity
-import compare_cfg_baseline
-from wan.cli.main import run
-import report
 from wan.analysis.page import command_block
+from wan.cli import compare, continuity, continuity_demo, report
 from wan.cli.main import run
 
 PROMPT = "a <script>alert(1)</script> & a red circle"
@@ -55,13 +50,13 @@ def folders(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     debug = ["--enable_debug", "--output_dir", str(root / "outputs"), "--cfg_truncate_steps", "1"]
     assert run("generate", [*SMALL, *model, *few, *frames, *debug]) == 0
     two_seeds = ["--seed", "0", "1", "--output_dir", str(root / "comparison")]
-    compare_cfg_baseline.main([*SMALL, *model, *few, *frames, *two_seeds])
-    analyze_temporal_continuity.main([*SMALL, *model, *few, *frames, "--output_dir", str(root / "continuity")])
-    analyze_continuity_simple.main(["--output_dir", str(root / "demo")])
-    run = next((root / "outputs").glob("t2v-demo_*"))
-    compare_cfg_baseline.main(["--from_runs", str(run), str(run), "--output_dir", str(root / "earlier")])
+    compare.main([*SMALL, *model, *few, *frames, *two_seeds])
+    continuity.main([*SMALL, *model, *few, *frames, "--output_dir", str(root / "continuity")])
+    continuity_demo.main(["--output_dir", str(root / "demo")])
+    made = next((root / "outputs").glob("t2v-demo_*"))
+    compare.main(["--from_runs", str(made), str(made), "--output_dir", str(root / "earlier")])
     return {
-        "run": run,
+        "run": made,
         "debug": root / "outputs" / "debug_outputs",
         "comparison": root / "comparison",
         "earlier": root / "earlier",
@@ -129,10 +124,9 @@ def test_refusals(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["report.py", *flags])
-    assert run_tool("report.py", report.main) == 2
+    assert run("report", flags) == 2
     error = capsys.readouterr().err
-    assert sentence in error and error.count("\n") == 1
+    assert error.startswith("report.py: ") and sentence in error and error.count("\n") == 1
 
 
 def test_without_a_folder_it_shows_what_is_here(

@@ -1,21 +1,16 @@
-"""tools/benchmark.py: a checkpoint against diffusers, real sizes with random weights, extrapolation, refusals."""
+"""The benchmark's parts: random weights, the price model, kinds of steps, extrapolation, turns."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-import benchmark
-from tests.goldens import materialise
 from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.instruments.bench.random_model import RandomModel, empty_denoiser, random_experts
 from wan.instruments.bench.step_kinds import StepKind, extrapolated_seconds, kinds_of, plan_of_kind
 from wan.instruments.bench.timing import Timed, time_in_turns
-from wan.instruments.bench.variants import PLAIN, Case
+from wan.instruments.bench.variants import Case
 from wan.sampling.geometry import geometry_for
 from wan.sampling.guidance import Branch, SingleBranch
 from wan.sampling.plan import Expert
@@ -23,9 +18,6 @@ from wan.sampling.price import DenoiserSize
 from wan.settings import default_settings
 
 CPU = torch.device("cpu")
-SMALL = ["--size", "32*32", "--frame_num", "9", "--sample_steps", "6", "--repeats", "1"]
-RANDOM = ["--random_weights", "--task", "t2v-demo", "--layers", "1", *SMALL]
-TWO_EXPERT_VARIANTS = [PLAIN, "CFG truncation 5 + 3", "half-frame", "half-frame + CFG truncation 5 + 3"]
 
 
 def narrow(task: str) -> TaskConfig:
@@ -42,65 +34,6 @@ def small_case(config: TaskConfig) -> Case:
             dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len
         ),
     )
-
-
-def run(*flags: str, output: Path) -> dict[str, Any]:
-    assert benchmark.main([*flags, "--output", str(output)]) == 0
-    return json.loads(output.read_text(encoding="utf-8"))
-
-
-def test_a_checkpoint_is_timed_beside_diffusers_and_makes_the_same_latents(
-    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    result = run("--ckpt_dir", str(tiny_checkpoint), *SMALL, output=tmp_path / "result.json")
-    assert list(result["variants"]) == [*TWO_EXPERT_VARIANTS, "diffusers WanPipeline"]
-    assert result["largest_difference_from_diffusers"] < 1e-4
-    rows = result["variants"]
-    assert [row["forwards"] for row in rows.values()] == [12, 7, 12, 7, 12]
-    assert rows[PLAIN]["estimated_fraction"] == rows[PLAIN]["measured_fraction"] == 1.0
-    out = capsys.readouterr().out
-    assert "| variant | forwards | PFLOP | s | s per step |" in out
-    assert "plain plan against WanPipeline" in out
-
-
-def test_an_official_layout_is_timed_without_diffusers_and_says_so(tmp_path: Path) -> None:
-    folder = materialise("ti2v_5B_t2v_unipc", tmp_path / "ckpt")
-    flags = [
-        "--task",
-        "ti2v-5B",
-        "--ckpt_dir",
-        str(folder),
-        "--size",
-        "64*64",
-        "--frame_num",
-        "5",
-        "--dtype",
-        "float32",
-    ]
-    result = run(*flags, "--sample_steps", "6", "--repeats", "1", output=tmp_path / "result.json")
-    assert list(result["variants"]) == [PLAIN, "CFG truncation 5"]
-    assert any("diffusers WanPipeline is not timed" in note for note in result["notes"])
-
-
-def test_random_weights_need_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(*RANDOM, output=tmp_path / "result.json")
-    assert list(result["variants"]) == TWO_EXPERT_VARIANTS
-    assert "extrapolated" not in result
-    for row in result["variants"].values():
-        assert 0 < row["estimated_fraction"] <= 1 and row["seconds"] > 0 and row["peak_bytes"] is None
-    assert "1 layers of the task's 6" in capsys.readouterr().out
-
-
-def test_extrapolation_says_so_and_adds_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(*RANDOM, "--steps_per_stage", "2", "--offload", "expert", output=tmp_path / "result.json")
-    assert result["extrapolated"] and "EXTRAPOLATED: 2 steps of every kind" in capsys.readouterr().out
-    kinds = result["step_kinds"]
-    assert list(kinds)[:2] == [
-        "high_noise, 3 latent frames, 2 forward(s)",
-        "low_noise, 3 latent frames, 2 forward(s)",
-    ]
-    high, low = (row["seconds"] for row in list(kinds.values())[:2])
-    assert result["variants"][PLAIN]["seconds"] == pytest.approx(4 * high + 2 * low)
 
 
 @pytest.mark.parametrize("task", ["t2v-A14B", "i2v-A14B", "ti2v-5B", "t2v-1.3B"])
@@ -174,32 +107,3 @@ def test_variants_take_turns_after_a_warm_up() -> None:
     assert calls == ["warm a", "warm b", "a", "b", "a", "b", "a", "b"]
     assert (timings["a"].median, timings["a"].minimum, timings["a"].maximum) == (2.0, 1.0, 3.0)
     assert timings["b"].median == 5.0 and timings["b"].peak_bytes is None
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        (["--repeats", "0"], "--repeats 0 must be at least 1"),
-        (["--size", "big"], "'big' is not of the form W*H"),
-        (["--random_weights", "--size", "100*100"], "the nearest is 96*96"),
-        (["--random_weights", "--frame_num", "0"], "--frame_num 0 must be at least 1"),
-        (["--random_weights", "--task", "i2v-14B"], "no CLIP features"),
-        (["--random_weights", "--ckpt_dir", "x"], "exclude each other"),
-        (["--random_weights", "--layers", "0"], "--layers 0 must be at least 1"),
-        (["--random_weights", "--sample_steps", "0"], "--sample_steps 0 must be at least 1"),
-        (["--random_weights", "--device", "cuda:99"], "cuda:99 is not here"),
-        (["--layers", "2"], "--layers is for --random_weights"),
-        (["--steps_per_stage", "2"], "--steps_per_stage is for --random_weights"),
-        (["--task", "i2v-A14B", "--ckpt_dir", "x"], "needs an image"),
-        (["--task", "t2v-A14B"], "needs --ckpt_dir"),
-        (["--task", "t2v-A14B", "--ckpt_dir", "nowhere"], "nowhere is not a directory"),
-        (["--threads", "two"], "invalid int value: 'two'"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_exit_code_2(
-    flags: list[str], expected: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert benchmark.main(flags) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert expected in captured.err and captured.err.count("\n") == 1

@@ -1,18 +1,16 @@
-"""The comparison tool on a tiny random checkpoint: modes, files, neutral controls, refusals, earlier runs."""
+"""``wan compare`` on a tiny random checkpoint: modes, files, neutral controls, refusals, earlier runs."""
 
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import compare_cfg_baseline
+from tests.goldens import materialise
+from wan.cli import compare as command
 from wan.cli.main import run
-from wan.cli.main import run
-from wan.instruments.methods import complete_flags
 from wan.runs.record import load_record
 from wan.runs.video import read_video
 
@@ -21,15 +19,14 @@ SMALL = [*TASK, "--size", "32*32", "--frame_num", "9", "--sample_steps", "6", "-
 
 
 def compare(*flags: str) -> None:
-    compare_cfg_baseline.main(list(flags))
+    command.main(list(flags))
 
 
-def refusal(flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+def refusal(flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The sentence on stderr of a call that must end with exit code 2."""
-    monkeypatch.setattr(sys, "argv", ["compare_cfg_baseline.py", *flags])
-    assert run_tool("compare_cfg_baseline.py", compare_cfg_baseline.main) == 2
+    assert run("compare", flags) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
+    assert error.startswith("compare_cfg_baseline.py: ") and error.count("\n") == 1
     return error
 
 
@@ -65,7 +62,7 @@ def test_controls_calibrate(single: Path) -> None:
 
 def test_half_frame_starts_from_the_same_noise_and_is_split(single: Path) -> None:
     (half,) = data(single)["sides"]["half_frame"]["cases"]
-    assert half["kept"] and half["filled"]
+    assert {"kept_psnr", "kept_ssim", "filled_psnr", "filled_ssim"} <= half["measures"].keys()
     assert half["divergence"][0] < 0.05  # same noise on the kept frames
     assert half["cost"]["token_forwards"] < half["baseline_cost"]["token_forwards"]
 
@@ -83,6 +80,8 @@ def test_every_side_is_a_run_folder_that_reproduces(single: Path, tmp_path: Path
 def test_earlier_runs_are_compared(single: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     runs = [str(single / "baseline"), str(single / "half_frame")]
     compare("--from_runs", *runs, "--output_dir", str(tmp_path / "out"))
+    text = (tmp_path / "out" / "error_comparison.txt").read_text(encoding="utf-8")
+    assert text.count("not known: two runs made earlier come without controls") == 2
     measured = data(tmp_path / "out")["result"]["measures"]["psnr"]
     assert measured == pytest.approx(data(single)["sides"]["half_frame"]["cases"][0]["measures"]["psnr"], abs=1e-4)
 
@@ -100,6 +99,8 @@ def test_several_cases_and_two_methods(
         "baseline": 0,
         "cfg_truncated": 4,
         "half_frame": 4,
+        "control_same_seed": 4,
+        "control_other_seed": 4,
     }
     assert [(c["prompt"], c["seed"]) for c in sides["half_frame"]["cases"]] == [
         ("a red circle", 1),
@@ -119,6 +120,85 @@ def test_results_are_never_written_over_unasked(single: Path, tiny_checkpoint: P
     sides = data(single.with_name("comparison_outputs-2"))["sides"]
     fewer = next(name for name in sides if name.endswith("_steps"))
     assert sides[fewer]["steps"] < 6 and sides[fewer]["cases"][0]["divergence"] == []
+
+
+WORDS = "the prompts mean something to the model"
+ANOTHER_SEED = "at least 1 dB better than another seed of the same prompt"
+FEWER_STEPS = "better than fewer plain steps at the same cost"
+
+
+def verdict(folder: Path, method: str, rule: str) -> dict[str, Any]:
+    """The verdict of a method whose rule begins so."""
+    (found,) = (v for v in data(folder)["sides"][method]["verdicts"] if v["rule"].startswith(rule))
+    return found
+
+
+def mean_psnr(folder: Path, method: str) -> float:
+    return float(data(folder)["sides"][method]["summary"]["psnr"]["mean"])
+
+
+def test_the_verdicts_hold_a_method_against_its_controls(single: Path) -> None:
+    own, other = mean_psnr(single, "half_frame"), mean_psnr(single, "control_other_seed")
+    found = verdict(single, "half_frame", ANOTHER_SEED)
+    assert found["met"] is (own >= other + 1.0)
+    assert found["measured"] == f"{own:.2f} dB against {other:.2f} dB"
+    assert not [v for v in data(single)["sides"]["half_frame"]["verdicts"] if v["rule"].startswith(WORDS)]
+    assert f"{found['rule']}: {found['measured']}" in (single / "error_comparison.txt").read_text(encoding="utf-8")
+    assert "verdicts" not in data(single)["sides"]["control_other_seed"]
+
+
+@pytest.fixture(scope="module")
+def truncated(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CFG truncation 5 + 3 of six steps, with a word that the model does not know; --control is not given."""
+    folder = tmp_path_factory.mktemp("truncated") / "out"
+    where = ["--ckpt_dir", str(tiny_checkpoint), "--output_dir", str(folder)]
+    compare(*SMALL, *where, "--prompt", "a red dragon", "a moonlit dragon")
+    return folder
+
+
+def test_on_the_demo_model_the_controls_always_run(truncated: Path) -> None:
+    controls = [name for name, side in data(truncated)["sides"].items() if side["is_control"]]
+    assert controls == ["control_same_seed", "control_other_seed", "control_4_steps"]
+    assert "🧪 对照 (controls)" in (truncated / "error_comparison.txt").read_text(encoding="utf-8")
+
+
+def test_fewer_plain_steps_are_the_other_way_to_save(truncated: Path) -> None:
+    own, other = mean_psnr(truncated, "cfg_truncated"), mean_psnr(truncated, "control_4_steps")
+    found = verdict(truncated, "cfg_truncated", FEWER_STEPS)
+    assert found["rule"] == f"{FEWER_STEPS} (4 of 6)"
+    assert found["met"] is (own > other)
+    assert found["measured"] == f"{own:.2f} dB against {other:.2f} dB"
+
+
+def test_words_that_the_model_does_not_know_are_a_verdict(truncated: Path) -> None:
+    assert data(truncated)["unknown_words"] == ["dragon", "moonlit"]
+    found = verdict(truncated, "cfg_truncated", WORDS)
+    assert (found["met"], found["measured"]) == (False, "it does not know: dragon, moonlit")
+    assert "it does not know: dragon, moonlit" in (truncated / "error_comparison.txt").read_text(encoding="utf-8")
+
+
+def test_a_method_that_saves_less_than_a_step_has_no_cheaper_run_to_beat(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    where = ["--ckpt_dir", str(tiny_checkpoint), "--output_dir", str(tmp_path / "out")]
+    compare(*SMALL, *where, "--prompt", "a red circle", "--cfg_truncate_steps", "1")
+    found = verdict(tmp_path / "out", "cfg_truncated", FEWER_STEPS)
+    assert (found["met"], found["measured"]) == (None, "not run: the method saves less than one step")
+    assert verdict(tmp_path / "out", "cfg_truncated", ANOTHER_SEED)["met"] is not None
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_large_model_runs_its_controls_when_asked(asked: bool, tmp_path: Path) -> None:
+    checkpoint, folder = materialise("t2v_A14B_unipc", tmp_path / "ckpt"), tmp_path / "out"
+    small = ["--task", "t2v-A14B", "--size", "64*32", "--frame_num", "5", "--sample_steps", "4", "--dtype", "float32"]
+    where = ["--device", "cpu", "--ckpt_dir", str(checkpoint), "--output_dir", str(folder), "--quiet"]
+    compare(
+        *small, *where, "--prompt", "a cat", "--cfg_truncate_high_noise_steps", "2", *(["--control"] if asked else [])
+    )
+    controls = [name for name, side in data(folder)["sides"].items() if side["is_control"]]
+    assert controls == (["control_same_seed", "control_other_seed", "control_3_steps"] if asked else [])
+    for rule in (ANOTHER_SEED, FEWER_STEPS):
+        found = verdict(folder, "cfg_truncated", rule)
+        assert (found["met"] is None) is not asked
+        assert (found["measured"] == "not run: add --control") is not asked
 
 
 @pytest.mark.parametrize(
@@ -143,15 +223,8 @@ def test_refusals(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert sentence in refusal(flags, monkeypatch, capsys)
+    assert sentence in refusal(flags, capsys)
     assert not list(tmp_path.iterdir())
-
-
-def test_one_expert_gets_a_default_that_it_can_do() -> None:
-    parser = compare_cfg_baseline.build_parser()
-    args = parser.parse_args(["--task", "ti2v-5B"])
-    complete_flags(args)
-    assert (args.cfg_truncate_steps, args.cfg_truncate_high_noise_steps) == (5, 0)
 
 
 def test_defaults_follow_the_seeds(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
