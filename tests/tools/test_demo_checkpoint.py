@@ -11,6 +11,7 @@ from diffusers import UniPCMultistepScheduler, WanPipeline
 
 import evaluate_demo_model
 from demo_model.words import vocabulary
+from tests.tools.conftest import RunTool
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "t2v-demo"
 MEGABYTE = 2**20
@@ -58,7 +59,9 @@ def test_pipeline_makes_a_clip_from_a_prompt_with_default_text_length(pipeline: 
     assert clip.shape == (1, 5, 64, 64, 3)
 
 
-def test_evaluation_writes_its_report_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_writes_its_report_and_sheet(
+    tool: RunTool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [
         "--ckpt_dir",
         str(CHECKPOINT),
@@ -70,7 +73,7 @@ def test_evaluation_writes_its_report_and_sheet(tmp_path: Path, capsys: pytest.C
         "1",
         "--quick",
     ]
-    assert evaluate_demo_model.main(arguments) == 0
+    assert tool(evaluate_demo_model, arguments) == 0
     assert "target" in capsys.readouterr().out
     report = json.loads((tmp_path / "evaluation.json").read_text())
     assert report["prompts"] == 1 and set(report["guided"]) == {"colour", "background", "motion", "shape", "all_four"}

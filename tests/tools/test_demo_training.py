@@ -15,6 +15,7 @@ from demo_model.store import Budget, Ema, Log, Schedule, load_state
 from demo_model.train_denoiser import RECIPES, draw_latent_frames, draw_sigmas
 from demo_model.train_vae import VAE_RECIPES, Z_DIM, VaeSettings, load_vae, make_vae, train_vae
 from demo_model.words import as_indices, training_combinations
+from tests.tools.conftest import RunTool
 
 
 @pytest.fixture(autouse=True)
@@ -147,12 +148,10 @@ def test_the_decoder_stage_trains_the_decoder_and_leaves_the_encoder_as_it_was(t
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+    tool: RunTool, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
-    try:
-        code: object = train_demo_model.main(["--work_dir", str(tmp_path), *arguments])
-    except SystemExit as stop:
-        code = stop.code
+    code = tool(train_demo_model, ["--work_dir", str(tmp_path), *arguments])
     said = capsys.readouterr().err
     assert code == 2
     assert expected in said and len(said.splitlines()) == 1
+    assert said.startswith("train_demo_model.py: ")

@@ -18,6 +18,7 @@ from memory import watch as memory_watch
 from memory.probe import whole_run
 from memory.synthetic import TINY, denoiser_shapes, text_shapes, write_checkpoint
 from memory.watch import Memory
+from tests.tools.conftest import RunTool
 from wan.configs import WAN_CONFIGS
 from wan.loading.doctor import diagnose
 
@@ -118,7 +119,7 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Memory]], Non
 
 
 def test_claims_are_judged_by_resident_memory(
-    probes: Callable[[dict[str, Memory]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tool: RunTool, probes: Callable[[dict[str, Memory]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expert, both = TINY.expert_elements() * 2, (TINY.expert_elements() + TINY.text_elements()) * 2
     probes(
@@ -130,7 +131,7 @@ def test_claims_are_judged_by_resident_memory(
         }
     )
     output = tmp_path / "memory.json"
-    assert measure_memory.main([*FLAGS, "--work_dir", str(tmp_path), "--output", str(output)]) == 0
+    assert tool(measure_memory, [*FLAGS, "--work_dir", str(tmp_path), "--output", str(output)]) == 0
     rows: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))["rows"]
     assert [row["claim"] for row in rows] == ["<= 1.1: met", "<= 1: NOT MET", "none", "none"]
     assert rows[0]["size_bytes"] == expert and rows[1]["size_bytes"] == both
@@ -139,11 +140,11 @@ def test_claims_are_judged_by_resident_memory(
 
 
 def test_a_probe_that_fails_is_one_sentence_and_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tool: RunTool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(measure_memory, "sizes_for", lambda gigabytes, dtype: TINY)
     monkeypatch.setattr(measure_memory, "PROBE", "memory.absent")
-    assert measure_memory.main([*FLAGS, "--work_dir", str(tmp_path)]) == 1
+    assert tool(measure_memory, [*FLAGS, "--work_dir", str(tmp_path)]) == 1
     assert "failed: the measurement 'load' ended with" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -161,22 +162,22 @@ def test_a_probe_that_fails_is_one_sentence_and_leaves_nothing(
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
-    flags: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+    flags: list[str], expected: str, tool: RunTool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert measure_memory.main(flags) == 2
+    assert tool(measure_memory, flags) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and expected in captured.err and captured.err.count("\n") == 1
 
 
 def test_other_systems_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tool: RunTool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(memory_watch, "STATUS", tmp_path / "absent")
-    assert measure_memory.main([]) == 2
+    assert tool(measure_memory, []) == 2
     assert "which only Linux has" in capsys.readouterr().err
 
 
-def test_bfloat16_is_as_far_from_float32_as_documented(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bfloat16_is_as_far_from_float32_as_documented(tool: RunTool, capsys: pytest.CaptureFixture[str]) -> None:
     rows = measure_precision.measure(torch.bfloat16)
     denoisers, text = rows[:-3], rows[-3:]
     assert len(denoisers) == 8
@@ -184,5 +185,5 @@ def test_bfloat16_is_as_far_from_float32_as_documented(capsys: pytest.CaptureFix
         assert 3.5e-3 < row.mean < 6e-3 and row.largest < 4e-2, row
     assert [row.what for row in text[:2]] == ["umT5 eager", "umT5 sdpa"]
     assert all(0 < row.mean < 2e-2 for row in text)
-    assert measure_precision.main(["--dtype", "float32"]) == 2
+    assert tool(measure_precision, ["--dtype", "float32"]) == 2
     assert "invalid choice: 'float32'" in capsys.readouterr().err

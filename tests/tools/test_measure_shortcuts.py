@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,19 +10,25 @@ from PIL import Image
 
 import demo_gallery
 import measure_shortcuts
+from claims import sample
+from claims.sample import demo_job
 from claims.shortcut_tables import mode_table
 from demo_model.words import MOTIONS, held_out_by_motion, held_out_combinations
-from wan.configs import WAN_CONFIGS, parse_size
-from wan.cli.main import run
-from wan.sampling.geometry import geometry_for
+from tests.tools.conftest import RunTool
+from wan.analysis.comparison import judge
+from wan.analysis.measures import Cost
+from wan.configs import WAN_CONFIGS
+from wan.instruments.compare import observe
+from wan.instruments.methods import OTHER_SEED_SHIFT, Method
+from wan.job import Job, vary
 from wan.sampling.guidance import Branch, ClassifierFree, ReusedDelta
-from wan.sampling.policies import make_plan
-from wan.settings import default_settings
+from wan.sampling.plan import Plan
+from wan.shortcuts import Shortcuts
 
 CONFIG = WAN_CONFIGS["t2v-demo"]
-SETTINGS = default_settings(CONFIG)
-GEOMETRY = geometry_for(CONFIG, size=parse_size(CONFIG.default_size), frame_num=CONFIG.frame_num)
+JOB = demo_job()
 ONE = held_out_by_motion(1)[:1]
+COST = Cost(forwards=1, token_forwards=1, flops=1.0, inference_seconds=1.0, switch_seconds=0.0, decode_seconds=0.0)
 
 
 def test_prompts_are_held_out_and_cover_every_motion() -> None:
@@ -34,8 +39,7 @@ def test_prompts_are_held_out_and_cover_every_motion() -> None:
 
 
 def test_a_fading_weight_follows_the_noise_level_since_the_measurement() -> None:
-    settings = replace(SETTINGS, cfg_truncate_steps=3, cfg_truncate_mode="reuse")
-    plan = make_plan(settings, GEOMETRY)
+    plan = vary(JOB, shortcuts=Shortcuts(cfg_truncate_steps=3, cfg_truncate_mode="reuse")).plan
     steps = measure_shortcuts.faded(plan, 2.0).steps
     measured = steps[-4]
     assert isinstance(measured.guidance, ClassifierFree) and measured == plan.steps[-4]
@@ -47,15 +51,18 @@ def test_a_fading_weight_follows_the_noise_level_since_the_measurement() -> None
     assert measure_shortcuts.faded(plan, 0.0) == plan
 
 
+def work(plan: Plan) -> int:
+    return sum(len(step.branches) * step.latent_frames for step in plan.steps)
+
+
 @pytest.mark.parametrize("suite", sorted(measure_shortcuts.SUITES))
 def test_every_suite_has_a_floor_and_saves_something_everywhere_else(suite: str) -> None:
-    variants = measure_shortcuts.SUITES[suite](SETTINGS, GEOMETRY)
+    variants = measure_shortcuts.SUITES[suite](JOB)
     assert len({variant.name for variant in variants}) == len(variants)
     floor, *others = variants
-    plain = make_plan(SETTINGS, GEOMETRY)
-    assert floor.plan == plain and floor.seed_shift and not any(variant.seed_shift for variant in others)
-    work = [sum(len(step.branches) * step.latent_frames for step in variant.plan.steps) for variant in others]
-    assert max(work) < sum(len(step.branches) * step.latent_frames for step in plain.steps)
+    assert floor.plan == JOB.plan and floor.seed_shift == OTHER_SEED_SHIFT
+    assert not any(variant.seed_shift for variant in others)
+    assert max(work(variant.plan) for variant in others) < work(JOB.plan)
 
 
 def test_scores_of_constructed_videos() -> None:
@@ -63,43 +70,56 @@ def test_scores_of_constructed_videos() -> None:
     baseline[:, 20:40, 20:40] = 0.9
     method = baseline.copy()
     method[1:5] += 0.1  # latent frame 1, a filled one
-    clip = measure_shortcuts.Clip(combination=ONE[0], seed=0, baseline=baseline)
-    score = measure_shortcuts.score(method, clip)
-    assert score.psnr_filled == pytest.approx(-10 * np.log10(0.01 * 4 / 24), abs=1e-3)  # 6 filled latent frames of 4
-    assert score.psnr_kept > 100
-    row = measure_shortcuts.summarise([score, replace(score, psnr=score.psnr - 10)])
-    assert row["psnr"] == pytest.approx(score.psnr - 5) and row["psnr_worst"] == pytest.approx(score.psnr - 10)
+    half = Method(name="half", title="half", job=vary(JOB, shortcuts=Shortcuts(frame_completion="repeat")))
+    seen = observe(half, method, baseline, cost=COST, baseline_cost=COST)
+    score = judge(seen, prompt="", seed=0)
+    # 6 filled latent frames of 4
+    assert score.measures["filled_psnr"] == pytest.approx(-10 * np.log10(0.01 * 4 / 24), abs=1e-3)
+    assert score.measures["kept_psnr"] > 100
+    psnr = score.measures["psnr"]
+    worse = replace(score, measures=dict(score.measures) | {"psnr": psnr - 10})
+    row = measure_shortcuts.scores([score, worse, score], ["still", "spinning", "still"])
+    found = row["measures"]["psnr"]
+    assert found["mean"] == pytest.approx(psnr - 10 / 3) and found["worst"] == pytest.approx(psnr - 10)
+    assert row["psnr_by_motion"] == pytest.approx({"still": psnr, "spinning": psnr - 10})
+    assert row["measures"]["kept_psnr"]["mean"] == "inf"
 
 
 @pytest.fixture
 def one_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (measure_shortcuts, demo_gallery):
+    for module in (sample, demo_gallery):
         monkeypatch.setattr(module, "held_out_by_motion", lambda count: ONE)
 
 
 @pytest.mark.usefixtures("one_prompt")
 def test_the_command_measures_prints_and_writes(
-    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tool: RunTool,
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def small(settings: Any, geometry: Any) -> list[measure_shortcuts.Variant]:
-        return measure_shortcuts.half_frame_suite(settings, geometry)[:2]
+    def small(job: Job) -> list[Method]:
+        return measure_shortcuts.half_frame_suite(job)[:2]
 
     monkeypatch.setitem(measure_shortcuts.SUITES, "half_frame", small)
     output = tmp_path / "scores.json"
-    argv = ["--suite", "half_frame", "--ckpt_dir", str(tiny_checkpoint), "--output", str(output)]
-    assert measure_shortcuts.main(argv) == 0
+    argv = ["--suite", "half_frame", "--ckpt_dir", str(tiny_checkpoint), "--seeds", "0", "--output", str(output)]
+    assert tool(measure_shortcuts, argv) == 0
     result = json.loads(output.read_text(encoding="utf-8"))
     assert result["clips"] == 1 and result["baseline"]["forwards"] == 40
     floor, half = result["variants"].values()
-    assert floor["flops_fraction"] == 1.0 > half["flops_fraction"]
-    assert 0 < half["psnr"] < 100 and set(half["psnr_by_motion"]) == {ONE[0].motion}
+    flops = [row["measures"]["flops_fraction"]["mean"] for row in (floor, half)]
+    assert flops[0] == 1.0 > flops[1]
+    assert 0 < half["measures"]["psnr"]["mean"] < 100 and set(half["psnr_by_motion"]) == {ONE[0].motion}
+    assert "kept_psnr" in half["measures"] and "kept_psnr" not in floor["measures"]
     assert "| half-frame, repeat, consecutive | 40 |" in capsys.readouterr().out
-    assert measure_shortcuts.main(argv) == 2  # the file is there
+    assert tool(measure_shortcuts, argv) == 2  # the file is there
 
 
 def test_the_mode_table_has_a_column_for_every_span() -> None:
-    names = [variant.name for variant in measure_shortcuts.cfg_suite(SETTINGS, GEOMETRY)]
-    rows = {name: {"psnr": float(number), "psnr_worst": 1.0} for number, name in enumerate(names)}
+    names = [variant.name for variant in measure_shortcuts.cfg_suite(JOB)]
+    rows = {name: {"measures": {"psnr": {"mean": float(number), "worst": 1.0}}} for number, name in enumerate(names)}
     table = mode_table(rows)
     assert table[1] == ("| PSNR dB (worst) | CFG 5 + 3 | CFG 2 + 3 | CFG 5 + 0 | CFG 0 + 3 |")
     assert len(table) == 3 + 8 and all(line.count("|") == 6 for line in table[1:])
@@ -111,15 +131,15 @@ def test_the_mode_table_has_a_column_for_every_span() -> None:
     [
         (["--per_motion", "0"], "--per_motion 0 must be at least 1"),
         (["--threads", "0"], "--threads 0 must be at least 1"),
-        (["--update_docs", "--per_motion", "1"], "--update_docs with 9 clips: a table needs at least 32"),
+        (["--update_docs", "--per_motion", "1"], "--update_docs with 18 clips: a table needs at least 32"),
         (["--suite", "all"], "invalid choice: 'all'"),
         (["--ckpt_dir", "nowhere"], "--ckpt_dir nowhere is not a directory"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
-    flags: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+    flags: list[str], expected: str, tool: RunTool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert measure_shortcuts.main(flags) == 2
+    assert tool(measure_shortcuts, flags) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and expected in captured.err and captured.err.count("\n") == 1
 
@@ -141,9 +161,6 @@ def test_a_cell_shows_its_own_video() -> None:
     assert second.getpixel((cell[0], cell[1] + 100)) == (90, 90, 90)
 
 
-def test_the_gallery_refuses_a_folder_without_a_checkpoint(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["demo_gallery.py", "--ckpt_dir", "nowhere"])
-    assert run_tool("demo_gallery.py", demo_gallery.main) == 2
+def test_the_gallery_refuses_a_folder_without_a_checkpoint(tool: RunTool, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tool(demo_gallery, ["--ckpt_dir", "nowhere"]) == 2
     assert "nowhere is not a directory" in capsys.readouterr().err
