@@ -1,11 +1,13 @@
 """Videos made for looking: baseline, method and amplified difference side by side, large enough to see, captioned."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from wan.analysis.lettering import draw_line, line_length
 
 GAIN = 4.0
 MIN_HEIGHT = 256
-_CAPTION_HEIGHT = 24
+_CAPTION_HEIGHT, _BASELINE, _FONT_SIZE = 24, 17, 14
 _GAP = 8
 
 
@@ -37,9 +39,8 @@ def side_by_side(videos: dict[str, np.ndarray]) -> np.ndarray:
 def _column(name: str, width: int) -> np.ndarray:
     """The caption of one panel as (24, width, 3) uint8."""
     image = Image.new("RGB", (width, _CAPTION_HEIGHT), "white")
-    font = ImageFont.load_default(size=15)
     text = name
-    while text and font.getlength(text) > width - 8:
+    while text and line_length(text, size=_FONT_SIZE) > width - 8:
         text = text[:-1]
-    ImageDraw.Draw(image).text((4, 3), text, fill="#20262c", font=font)
+    draw_line(ImageDraw.Draw(image), (4, _BASELINE), text, size=_FONT_SIZE, fill="#20262c")
     return np.asarray(image)
