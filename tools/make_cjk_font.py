@@ -12,11 +12,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from wan.options import Parser
-
+from door import run_tool, tool_parser
 from wan.analysis.lettering import CJK_FAMILY, CJK_FONT, FIRST_CJK
 from wan.errors import InvalidInput
-from wan.instruments.flags import run_tool, tool_parser
+from wan.flags import Parser
 from wan.runs import atomic_path
 
 NAME = "make_cjk_font.py"
