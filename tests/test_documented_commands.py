@@ -137,8 +137,10 @@ def test_what_can_run_here_runs(
     if any(word.startswith("outputs") for word in argv):
         assert run("generate", ["--task", "t2v-demo", *SMALL["generate"]]) == 0
         argv = [path for word in argv for path in (map(str, tmp_path.glob(word)) if "outputs/*" in word else [word])]
-    if name == "report" or "continuity_analysis" in argv:
-        assert run("continuity", ["--size", "32*32", "--num_frames", "9", "--num_inference_steps", "6", "--quiet"]) == 0
+    if name == "report" or "--compare" in argv:
+        folder = argv[argv.index("--compare") + 1] if "--compare" in argv else "continuity_analysis"
+        shape = ["--size", "32*32", "--num_frames", "17", "--num_inference_steps", "6", "--quiet"]
+        assert run("continuity", [*shape, "--output_dir", folder]) == 0
     small = [] if FLAGS_THAT_LOAD_NOTHING & set(argv) else SMALL.get(name, [])
     if name == "continuity" and small:
         small = [*small, *([] if "--num_frames" in argv else ["--num_frames", "17"])]

@@ -28,7 +28,7 @@ def test_a_demo_run_opens_everything_once(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("wan.generation.checkpoint_identity", lambda path: {"id": ""})  # hashes the files, a record
     assert run("generate", [*FAST, "--output_dir", str(tmp_path)]) == 0
     assert len(opened) == 1
-    assert sum(path.suffix == ".safetensors" for path in read) == 4
+    assert sum(count > 0 for count in read.values()) == 4
     headers_read = headers._header_of_state.cache_info()
     assert headers_read.misses == 4 and headers_read.hits > 4
     assert files._json_of_state.cache_info().misses <= 8

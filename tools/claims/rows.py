@@ -30,7 +30,7 @@ def _error_rows(found: Measurements) -> list[Row]:
         Row(
             claim=(
                 "The CFG difference changes strongly in the first 5 steps, then settles",
-                "CFG 差异前 5 步变化剧烈，后趋于稳定",
+                "CFG差异前 5 步变化剧烈，后趋于稳定",
             ),
             measured=(f"in {confirmed[0]} of {count} runs", f"{count} 次运行中 {confirmed[0]} 次"),
             rule=SHARE_RULE,
@@ -40,7 +40,7 @@ def _error_rows(found: Measurements) -> list[Row]:
         Row(
             claim=(
                 f"The difference is clearly ({CLEARLY:g}x) larger in the high-noise expert",
-                f"高噪声专家的 CFG 差异明显更大（{CLEARLY:g} 倍）",
+                f"高噪声专家的 CFG差异明显更大（{CLEARLY:g} 倍）",
             ),
             measured=(
                 f"mean MSE {high:.3g} against {low:.3g} ({high / low:.2f}x); in {confirmed[1]} of {count} runs",
@@ -72,7 +72,7 @@ def _quality_rows(found: Measurements) -> list[Row]:
             (
                 "CFG 5, decay",
                 "CFG truncation (last 5 steps): PSNR 39.8 dB, SSIM 0.985",
-                "CFG 截断（最后 5 步）：PSNR 39.8 dB，SSIM 0.985",
+                "CFG截断（最后 5 步）：PSNR 39.8 dB，SSIM 0.985",
                 "cfg_vs_baseline --cfg_truncate_steps 5",
                 (PSNR_THRESHOLD, 0.98),
             ),
@@ -86,14 +86,14 @@ def _quality_rows(found: Measurements) -> list[Row]:
             (
                 "CFG 5 + 3, uncond",
                 "The same, skipping the conditional pass as the founding documents describe it",
-                "同上，按文档所述跳过条件前传",
+                "同上，按创始文档所述跳过条件前传",
                 "cfg_vs_baseline --cfg_truncate_mode uncond",
                 (PSNR_THRESHOLD, 0.95),
             ),
             (
                 "half-frame, repeat",
                 "Half-frame generation: PSNR 38.2 dB, SSIM 0.962",
-                "帧数截断：PSNR 38.2 dB，SSIM 0.962",
+                "帧截断：PSNR 38.2 dB，SSIM 0.962",
                 "half_vs_baseline",
                 (PSNR_THRESHOLD, 0.95),
             ),
@@ -140,7 +140,7 @@ def _completion_row(found: Measurements) -> Row:
         measured=(
             f"improved is {fmean(gains):+.2f} dB on average, better in {better} of {len(gains)} (it is another formula "
             "here: the founding documents' two are the same)",
-            f"改进补全平均 {fmean(gains):+.2f} dB，{len(gains)} 例中 {better} 例更好（此处公式不同；原文两种公式相同）",
+            f"改进补全平均 {fmean(gains):+.2f} dB，{len(gains)} 例中 {better} 例更好（此处公式不同；创始文档的两种公式相同）",
         ),
         rule=("mean difference below 0.5 dB", "平均差小于 0.5 dB"),
         holds=abs(fmean(gains)) < 0.5,
