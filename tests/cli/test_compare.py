@@ -213,6 +213,7 @@ def test_a_large_model_runs_its_controls_when_asked(asked: bool, tmp_path: Path)
         (["--ckpt_dir", "/nowhere"], "--ckpt_dir /nowhere"),
         (["--frame_num", "0"], "--frame_num 0"),
         (["--from_runs", "/nowhere/a", "/nowhere/b"], "/nowhere/a is not a run folder"),
+        (["--from_runs", "/nowhere/a", "/nowhere/b", "--control"], "--from_runs runs nothing, and --control runs more"),
     ],
 )
 def test_refusals(

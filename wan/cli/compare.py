@@ -10,6 +10,7 @@ from wan.analysis.comparison_plots import plot_cases, plot_divergence
 from wan.analysis.comparison_report import format_controls, format_method
 from wan.analysis.plots import require_plotting
 from wan.commands import command_line
+from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
 from wan.instruments.compare import Comparer
 from wan.instruments.compare_runs import compare_earlier_runs
@@ -53,6 +54,8 @@ def main(argv: Sequence[str]) -> None:
     complete_switches(args)
     job, notices = complete_shortcuts(args.comparison_mode, measured_job(args))
     if args.from_runs:
+        if args.control:
+            raise InvalidInput("--from_runs runs nothing, and --control runs more; leave one of them out")
         compare_earlier_runs([Path(folder) for folder in args.from_runs], job, print)
         return
     cases = cases_from(args, job)
