@@ -1,43 +1,53 @@
-"""Sections of the report page, one kind of result folder each: runs, comparisons, continuity, error analysis."""
+"""The report page: a section for every result folder, and the sections of comparisons and continuity analyses."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
-from wan.analysis.debug import ANALYSIS_FOLDER, ANALYSIS_NAME, CFG_FIGURE, REPORT_NAME, REUSE_FIGURE
+from wan.analysis.debug import ANALYSIS_FOLDER, ANALYSIS_NAME
+from wan.analysis.measures import HEADLINES, MEASURES, Measure
 from wan.analysis.page import (
+    Section,
     command_block,
-    facts,
     folded,
     heading,
     page,
     paragraph,
-    picture,
     preformatted,
-    row,
+    section_anchor,
     table,
     verdict,
-    video,
 )
-from wan.analysis.plan_picture import plan_svg
+from wan.analysis.page_media import Media
+from wan.analysis.report_files import read_json
+from wan.analysis.report_runs import debug_section, run_section, side_by_side_section
 from wan.errors import InvalidInput
-from wan.runs import RECORD_NAME, load_record
+from wan.runs import RECORD_NAME
 
-Section = Callable[[Path], str]
+MakeSection = Callable[[Path, Media], Section]
+SIDE_BY_SIDE = "side_by_side.mp4"
+_VERDICTS = {True: "met", False: "not met", None: "unknown"}
+_PANELS = "baseline, method and difference side by side (small videos are enlarged, every pixel as a square)"
 
 
 def make_report(folders: Sequence[Path], *, title: str) -> str:
-    """The page over all folders, in order; InvalidInput for a folder that holds no results."""
-    sections = [section_for(folder)(folder) for folder in folders]
-    return page(
-        title,
-        f"{len(folders)} result folder{'s' if len(folders) > 1 else ''}; nothing is loaded from a network",
-        sections,
-    )
+    """The page over all folders, each once and in order; InvalidInput for a folder that holds no results."""
+    makers = {folder.resolve(): (folder, section_for(folder)) for folder in folders}
+    runs = [folder for folder, make in makers.values() if make is run_section]
+    letters = dict(zip(runs, _letters(), strict=False)) if len(runs) > 1 else {}
+    first = 2 if letters else 1
+    media = Media({folder: section_anchor(number) for number, folder in enumerate(makers, start=first)})
+    sections = [side_by_side_section(letters, media)] if letters else []
+    for folder, make in makers.values():
+        is_lettered = folder in letters
+        sections.append(run_section(folder, media, letter=letters[folder]) if is_lettered else make(folder, media))
+    number = f"{len(makers)} result folder{'s' if len(makers) > 1 else ''}"
+    return page(title, f"{number}; nothing is loaded from a network", sections)
 
 
-def section_for(folder: Path) -> Section:
+def section_for(folder: Path) -> MakeSection:
     """The kind of a folder by the files in it."""
     for name, section in _SECTIONS.items():
         if (folder / name).is_file():
@@ -48,60 +58,40 @@ def section_for(folder: Path) -> Section:
     )
 
 
-def run_section(folder: Path) -> str:
-    """One run: video, settings, cost, timing, plan, and how to make it again."""
-    record = load_record(folder)
-    parts = [heading(f"Run: {record.get('prompt', folder.name)}"), paragraph(str(folder), quiet=True)]
-    parts.append(row([_media(folder, record), facts(_run_facts(record))]))
-    if "plan" in record:
-        parts += [heading("Plan", level=3), plan_svg(record["plan"]), _plan_table(record["plan"])]
-        parts.append(row([_cost_table(record), _timing_table(record.get("timing", {}))]))
-    parts += [paragraph(f"Note: {line}", quiet=True) for line in record.get("adjustments", [])]
-    parts += [heading("Make it again", level=3), command_block(record.get("command", "not recorded"))]
-    debug = record.get("outputs", {}).get("debug_outputs")
-    if debug and (Path(debug) / ANALYSIS_FOLDER / ANALYSIS_NAME).is_file():
-        parts.append(debug_section(Path(debug)))
-    return "\n".join(parts)
-
-
-def comparison_section(folder: Path) -> str:
+def comparison_section(folder: Path, media: Media) -> Section:
     """A comparison: verdicts, measures of every method and control, pictures and videos."""
-    data = _read_json(folder / "error_comparison.json")
+    data = read_json(folder / "error_comparison.json")
     if "sides" not in data:
-        return _earlier_runs_section(folder, data)
+        return _earlier_runs_section(folder, data, media)
     measured = {name: side for name, side in data["sides"].items() if "cases" in side}
     methods = {name: side for name, side in measured.items() if not side["is_control"]}
-    parts = [heading(f"Comparison: {data['comparison_mode']}"), paragraph(str(folder), quiet=True)]
+    parts = [paragraph(str(folder), quiet=True)]
     parts.append(_comparison_table(measured))
     for name, side in methods.items():
-        parts.append(heading(side["title"], level=3))
+        parts.append(heading(side["title"]))
         parts += [
-            verdict("met" if v["met"] else "not met", f"{v['rule']}: {v['measured']}", good=v["met"])
-            for v in side["verdicts"]
+            verdict(_VERDICTS[v["met"]], f"{v['rule']}: {v['measured']}", good=v["met"]) for v in side["verdicts"]
         ]
         which = "" if len(side["cases"]) == 1 else ", the worst case"
-        parts.append(video(_worst_folder(folder / name, side) / "side_by_side.mp4", f"side by side{which}"))
-        parts.append(picture(folder / name / "contact_sheet.png", f"contact sheet{which}"))
-        parts.append(picture(folder / name / "per_frame.png", "quality of every frame"))
+        parts.append(media.show(_worst_folder(folder / name, side) / SIDE_BY_SIDE, f"{_PANELS}{which}"))
+        parts.append(media.show(folder / name / "contact_sheet.png", f"contact sheet{which}"))
+        parts.append(media.show(folder / name / "per_frame.png", "quality of every frame"))
     parts += [
-        picture(folder / "cases.png", "every case"),
-        picture(folder / "latent_divergence.png", "drift of the latents"),
+        media.show(folder / "cases.png", "every case"),
+        media.show(folder / "latent_divergence.png", "drift of the latents"),
     ]
     text = folder / "error_comparison.txt"
     if text.is_file():
         parts.append(folded("The report in full", preformatted(text.read_text(encoding="utf-8"))))
-    parts += [heading("Make it again", level=3), command_block(data["command"])]
-    return "\n".join(parts)
+    parts += [heading("Make it again"), command_block(data["command"])]
+    return Section(title=f"Comparison: {data['comparison_mode']}", content="\n".join(parts))
 
 
-def continuity_section(folder: Path) -> str:
+def continuity_section(folder: Path, media: Media) -> Section:
     """A continuity analysis: figures and the early / middle / late table of the space that was shown."""
-    data = _read_json(folder / "continuity_statistics.json")
+    data = read_json(folder / "continuity_statistics.json")
     space, run = data["shown_space"], data["run"]
-    parts = [
-        heading(f"Temporal continuity ({space}): {run.get('prompt', folder.name)}"),
-        paragraph(str(folder), quiet=True),
-    ]
+    parts = [paragraph(str(folder), quiet=True)]
     names = {"mse": "MSE of adjacent frames", "normalized_l2": "normalised L2 distance", "cosine": "cosine similarity"}
     steps = data["phase_steps"]
     header = ["mean over the steps", *(f"{phase} ({a}-{b})" for phase, (a, b) in steps.items())]
@@ -113,44 +103,27 @@ def continuity_section(folder: Path) -> str:
         ("expert_switch.png", "across the expert switch"),
     ):
         if (folder / name).is_file():
-            parts.append(picture(folder / name, caption))
+            parts.append(media.show(folder / name, caption))
     if "command" in run:
-        parts += [heading("Make it again", level=3), command_block(run["command"])]
-    return "\n".join(parts)
+        parts += [heading("Make it again"), command_block(run["command"])]
+    title = f"Temporal continuity ({space}): {run.get('prompt', folder.name)}"
+    return Section(title=title, content="\n".join(parts))
 
 
-def sweep_section(folder: Path) -> str:
+def sweep_section(folder: Path, media: Media) -> Section:
     """A continuity sweep: its one figure."""
-    return "\n".join(
-        [
-            heading("Temporal continuity, sweep"),
-            paragraph(str(folder), quiet=True),
-            picture(folder / "continuity_sweep.png"),
-        ]
-    )
+    content = paragraph(str(folder), quiet=True) + media.show(folder / "continuity_sweep.png", "every run of the sweep")
+    return Section(title="Temporal continuity, sweep", content=content)
 
 
-def debug_section(folder: Path) -> str:
-    """The error analysis of a debug run: findings, figures, report."""
-    analysis = folder / ANALYSIS_FOLDER
-    data = _read_json(analysis / ANALYSIS_NAME)
-    parts = [heading(f"CFG error analysis: {data['run'].get('prompt', '')}"), paragraph(str(folder), quiet=True)]
-    for finding in data["findings"]:
-        parts.append(verdict(finding["verdict"].lower(), finding["claim"], good=finding["confirmed"] is True))
-        parts.append(paragraph(finding["measured"], quiet=True))
-    parts.append(picture(analysis / CFG_FIGURE, "size and change of the CFG difference"))
-    parts.append(picture(analysis / REUSE_FIGURE, "how an old CFG difference ages"))
-    parts.append(folded("The report in full", preformatted((analysis / REPORT_NAME).read_text(encoding="utf-8"))))
-    return "\n".join(parts)
-
-
-def demo_section(folder: Path) -> str:
+def demo_section(folder: Path, media: Media) -> Section:
     """The simulated continuity demonstration."""
     caption = "simulated latents: no model was run"
-    return heading("Temporal continuity, simulated") + picture(folder / "temporal_continuity_demo.png", caption)
+    content = paragraph(str(folder), quiet=True) + media.show(folder / "temporal_continuity_demo.png", caption)
+    return Section(title="Temporal continuity, simulated", content=content)
 
 
-_SECTIONS: Mapping[str, Section] = {
+_SECTIONS: Mapping[str, MakeSection] = {
     "error_comparison.json": comparison_section,
     "continuity_sweep.json": sweep_section,
     "continuity_statistics.json": continuity_section,
@@ -160,107 +133,24 @@ _SECTIONS: Mapping[str, Section] = {
 }
 
 
-def _media(folder: Path, record: Mapping[str, Any]) -> str:
-    named = record.get("outputs", {}).get("video")
-    path = (
-        folder / Path(named).name
-        if named and (folder / Path(named).name).is_file()
-        else Path(named or folder / "video.mp4")
-    )
-    return picture(path) if path.suffix == ".png" else video(path)
-
-
-def _run_facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    settings, versions = record.get("settings", {}), record.get("versions", {})
-    shortcuts = []
-    low, high = settings.get("cfg_truncate_steps"), settings.get("cfg_truncate_high_noise_steps")
-    if low or high:
-        shortcuts.append(f"CFG truncation {low} + {high} ({settings.get('cfg_truncate_mode')})")
-    if settings.get("frame_completion"):
-        positions = settings.get("frame_positions", "consecutive")  # runs made before there was a choice
-        shortcuts.append(f"half-frame ({settings['frame_completion']}, {positions} positions)")
-    scales = (
-        f"{settings.get('low_noise_guidance_scale')} low noise, {settings.get('high_noise_guidance_scale')} high noise"
-    )
-    return [
-        ("status", record.get("status", "unknown")),
-        ("task", record.get("task", "")),
-        ("seed", str(record.get("seed", ""))),
-        ("size, frames", f"{'x'.join(map(str, settings.get('size', [])))}, {settings.get('frame_num')}"),
-        ("solver", f"{settings.get('solver')}, {settings.get('steps')} steps, shift {settings.get('shift')}"),
-        ("guidance", scales),
-        ("shortcuts", "; ".join(shortcuts) or "none"),
-        ("dtype, device", f"{settings.get('dtype')}, {versions.get('device', settings.get('device'))}"),
-        ("checkpoint", str(record.get("checkpoint", {}).get("id", ""))[:16]),
-        ("torch, diffusers", f"{versions.get('torch')}, {versions.get('diffusers')}"),
-    ]
-
-
-def _plan_table(plan: Mapping[str, Any]) -> str:
-    header = ["step", "sigma", "timestep", "expert", "latent frames", "passes", "guidance"]
+def _comparison_table(sides: Mapping[str, Mapping[str, Any]]) -> str:
+    """The headline measures of every method and control: the mean, and where the worst case differs from it, that too."""
+    columns = [MEASURES[name] for name in HEADLINES]
+    header = ["against the same-seed baseline", "cases", *(column.label[0] for column in columns)]
     rows = [
         [
-            str(step["index"] + 1),
-            f"{step['sigma']:.6f}",
-            str(step["timestep"]),
-            step["expert"].replace("_", " "),
-            str(step["latent_frames"]),
-            " + ".join(step["branches"]),
-            step["guidance"],
+            side["title"],
+            str(len(side["cases"])),
+            *(_mean_and_worst(column, side["summary"][column.name]) for column in columns),
         ]
-        for step in plan["steps"]
+        for side in sides.values()
     ]
-    return folded("Every step", table(header, rows, numbers_from=9))
-
-
-def _cost_table(record: Mapping[str, Any]) -> str:
-    price = record["plan"]["price"]
-    names = {
-        "forwards": "forwards",
-        "token_forwards": "token-forwards",
-        "flops": "FLOPs (estimate)",
-        "frame_steps": "frame-steps",
-    }
-    rows = [
-        [label, _count(price["planned"][name]), _count(price["plain"][name]), f"{price['fraction'][name]:.3f}"]
-        for name, label in names.items()
-    ]
-    executed = record.get("forwards", {}).get("executed", 0)
-    cost = heading("Cost", level=3) + table(["", "this plan", "plain plan", "fraction"], rows)
-    return cost + paragraph(f"forwards executed: {executed}", quiet=True)
-
-
-def _timing_table(timing: Mapping[str, Any]) -> str:
-    names = ("model_load", "text_encoding", "inference", "expert_switch", "decode", "save", "debug")
-    rows = [[name.replace("_", " "), f"{timing[name]:.3f} s"] for name in names if name in timing]
-    return heading("Time", level=3) + table(["", "seconds"], rows) if rows else ""
-
-
-def _comparison_table(sides: Mapping[str, Mapping[str, Any]]) -> str:
-    header = [
-        "against the same-seed baseline",
-        "cases",
-        "PSNR dB (spread; worst)",
-        "SSIM (worst)",
-        "motion",
-        "speed-up",
-        "FLOPs",
-    ]
-    rows = []
-    for side in sides.values():
-        s = {name: {key: float(value) for key, value in entry.items()} for name, entry in side["summary"].items()}
-        rows.append(
-            [
-                side["title"],
-                str(len(side["cases"])),
-                f"{s['psnr']['mean']:.2f} ({s['psnr']['std']:.2f}; {s['psnr']['worst']:.2f})",
-                f"{s['ssim']['mean']:.4f} ({s['ssim']['worst']:.4f})",
-                f"{s['motion_ratio']['mean']:.3f}",
-                f"{s['speed_up']['mean']:.2f}x",
-                f"{s['flops_fraction']['mean']:.3f}",
-            ]
-        )
     return table(header, rows)
+
+
+def _mean_and_worst(measure: Measure, spread: Mapping[str, Any]) -> str:
+    mean, worst = float(spread["mean"]), float(spread["worst"])
+    return measure.text(mean) if mean == worst else f"{measure.text(mean)} (worst {worst:{measure.form}})"
 
 
 def _worst_folder(folder: Path, side: Mapping[str, Any]) -> Path:
@@ -271,27 +161,23 @@ def _worst_folder(folder: Path, side: Mapping[str, Any]) -> Path:
     return folder / f"case_{worst + 1:02d}"
 
 
-def _earlier_runs_section(folder: Path, data: Mapping[str, Any]) -> str:
-    parts = [heading(f"Comparison of {Path(data['method']).name} with {Path(data['baseline']).name}")]
-    parts += [
-        video(folder / "side_by_side.mp4"),
-        picture(folder / "contact_sheet.png"),
-        picture(folder / "per_frame.png"),
+def _earlier_runs_section(folder: Path, data: Mapping[str, Any], media: Media) -> Section:
+    parts = [
+        paragraph(str(folder), quiet=True),
+        media.show(folder / SIDE_BY_SIDE, _PANELS),
+        media.show(folder / "contact_sheet.png", "contact sheet"),
+        media.show(folder / "per_frame.png", "quality of every frame"),
+        preformatted((folder / "error_comparison.txt").read_text(encoding="utf-8")),
     ]
-    parts.append(preformatted((folder / "error_comparison.txt").read_text(encoding="utf-8")))
-    return "\n".join(parts)
+    title = f"Comparison of {Path(data['method']).name} with {Path(data['baseline']).name}"
+    return Section(title=title, content="\n".join(parts))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read as JSON ({error}): repeat the measurement") from error
+def _letters() -> Iterator[str]:
+    """A to Z, then A2 to Z2, ..."""
+    for round_number in count(1):
+        yield from (letter if round_number == 1 else f"{letter}{round_number}" for letter in ascii_uppercase)
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _count(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

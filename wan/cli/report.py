@@ -1,6 +1,7 @@
 """``wan report``: one self-contained HTML page about runs and measurements."""
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from wan.analysis.report import make_report, section_for
@@ -27,11 +28,7 @@ default output folders here hold.
 
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
-    output = Path(args.output)
-    if output.suffix.lower() != ".html":
-        raise InvalidInput(f"--output {output} must end in .html")
-    if output.exists() and not args.overwrite:
-        raise InvalidInput(f"--output {output} exists; give another name, or --overwrite to replace it")
+    output = _output(args.output, overwrite=args.overwrite)
     folders = [Path(folder) for folder in args.folders] or _found_here(Path())
     text = make_report(folders, title=args.title)
     write_text_atomic(output, text)
@@ -41,10 +38,31 @@ def main(argv: Sequence[str]) -> None:
 def build_parser() -> Parser:
     parser = make_parser("report", DESCRIPTION, usage="%(prog)s [RUN ...] [flags]")
     parser.add_argument("folders", nargs="*", metavar="RUN", help="result folders, in the order of the page")
-    parser.add_argument("--output", default=DEFAULT_OUTPUT, help="(%(default)s)")
+    parser.add_argument("--output", help=f"the page to write; default: {DEFAULT_OUTPUT}, or the next free number")
     parser.add_argument("--title", default="Wan2.2 Shortcut: results", help="(%(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
     return parser
+
+
+def _output(given: str | None, *, overwrite: bool) -> Path:
+    """The file to write; InvalidInput for a given one that is no page, or that exists and may not be replaced."""
+    if given is None:
+        return Path(DEFAULT_OUTPUT) if overwrite else _free(Path(DEFAULT_OUTPUT))
+    output = Path(given)
+    if output.suffix.lower() != ".html":
+        raise InvalidInput(f"--output {output} must end in .html")
+    if output.exists() and not overwrite:
+        raise InvalidInput(f"--output {output} exists; give another name, or --overwrite to replace it")
+    return output
+
+
+def _free(path: Path) -> Path:
+    """``path``, or ``path``-2, -3, ... when it exists, which is said."""
+    candidates = (path if number == 1 else path.with_stem(f"{path.stem}-{number}") for number in count(1))
+    free = next(candidate for candidate in candidates if not candidate.exists())
+    if free != path:
+        print(f"{path} exists and is kept: the new page is {free} (--overwrite replaces {path})")
+    return free
 
 
 def _found_here(place: Path) -> list[Path]:
