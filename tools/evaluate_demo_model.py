@@ -24,7 +24,7 @@ from demo_model.clips import FPS
 from demo_model.contact_sheet import draw_contact_sheet
 from demo_model.detector import read_clip
 from demo_model.scores import (
-    Sampled,
+    HeldOut,
     by_word,
     empty_prompt,
     plausible_share,
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
     _write(report, sampled, empty, given.output_dir)
 
 
-def _without_guidance(session: Session, job: Job, given: argparse.Namespace) -> tuple[Sampled, Sampled]:
+def _without_guidance(session: Session, job: Job, given: argparse.Namespace) -> tuple[HeldOut, HeldOut]:
     """The same prompts and seeds at guidance 1, and the empty prompt."""
     plan = vary(job, sample_guide_scale=(1.0,)).plan
     unguided = sample_held_out(session, plan, count=given.prompts, first_seed=given.first_seed)
@@ -90,7 +90,7 @@ def _ground_truth(checkpoint: Path, *, count: int) -> dict[str, Any]:
     }
 
 
-def _write(report: dict[str, Any], sampled: Sampled, empty: Sampled | None, output_dir: Path) -> None:
+def _write(report: dict[str, Any], sampled: HeldOut, empty: HeldOut | None, output_dir: Path) -> None:
     """evaluation.json, the contact sheet (first prompts, then empty ones) and the figures on the console."""
     output_dir.mkdir(parents=True, exist_ok=True)
     (output_dir / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")

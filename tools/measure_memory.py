@@ -52,7 +52,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class MemoryRow:
     """One measurement. ``allowed``: how many times ``size_bytes`` it may take, None where nothing is claimed."""
 
     what: str
@@ -144,7 +144,7 @@ def sizes_for(gigabytes: float, dtype: torch.dtype) -> Sizes:
     return official_sizes(layers=layers, text_layers=TEXT_LAYERS)
 
 
-def measure_stored(args: argparse.Namespace, sizes: Sizes, stored: str) -> Iterator[Row]:
+def measure_stored(args: argparse.Namespace, sizes: Sizes, stored: str) -> Iterator[MemoryRow]:
     """Load one expert, two whole runs and a conversion, of experts that are stored in one dtype."""
     dtype = DTYPES[args.dtype]
     expert, text = (count * dtype.itemsize for count in (sizes.expert_elements(), sizes.text_elements()))
@@ -161,7 +161,7 @@ def measure_stored(args: argparse.Namespace, sizes: Sizes, stored: str) -> Itera
         with tqdm(total=total, desc=f"writing {stored}", unit="B", unit_scale=True) as bar:
             large = write_checkpoint(Path(folder) / "large", sizes, stored=DTYPES[stored], on_bytes=bar.update)
         for probe, what, size, allowed in wanted:
-            yield Row(
+            yield MemoryRow(
                 what=what,
                 stored=stored,
                 size_bytes=size,
@@ -195,7 +195,7 @@ def format_result(result: dict[str, Any]) -> str:
     )
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: MemoryRow) -> list[str]:
     return [
         row.what,
         row.stored,

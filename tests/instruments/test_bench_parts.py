@@ -10,7 +10,7 @@ from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.instruments.bench.random_model import RandomModel, empty_denoiser, random_experts
 from wan.instruments.bench.step_kinds import StepKind, extrapolated_seconds, kinds_of, plan_of_kind
 from wan.instruments.bench.timing import Timed, time_in_turns
-from wan.instruments.bench.variants import Case
+from wan.instruments.bench.variants import Setting
 from wan.sampling.geometry import geometry_for
 from wan.sampling.guidance import Branch, SingleBranch
 from wan.sampling.plan import Expert
@@ -26,7 +26,7 @@ def narrow(task: str) -> TaskConfig:
 
 
 def small_case(config: TaskConfig) -> Case:
-    return Case(
+    return Setting(
         config=config,
         settings=replace(default_settings(config), steps=6),
         geometry=geometry_for(config, size=(32, 32), frame_num=9),

@@ -140,7 +140,8 @@ def _completion_row(found: Measurements) -> Row:
         measured=(
             f"improved is {fmean(gains):+.2f} dB on average, better in {better} of {len(gains)} (it is another formula "
             "here: the founding documents' two are the same)",
-            f"改进补全平均 {fmean(gains):+.2f} dB，{len(gains)} 例中 {better} 例更好（此处公式不同；创始文档的两种公式相同）",
+            f"改进补全平均 {fmean(gains):+.2f} dB，{len(gains)} 例中 {better} 例更好"
+            "（此处公式不同；创始文档的两种公式相同）",
         ),
         rule=("mean difference below 0.5 dB", "平均差小于 0.5 dB"),
         holds=abs(fmean(gains)) < 0.5,

@@ -20,7 +20,7 @@ ATTRIBUTES = ("colour", "background", "motion", "shape", "all_four")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sampled:
+class HeldOut:
     """Clips (N, 3, 49, 64, 64) made for prompts, what was asked and what the detector read."""
 
     videos: torch.Tensor
@@ -39,16 +39,16 @@ def share_right(readings: tuple[Reading, ...], asked: tuple[Combination, ...]) -
     return {name: sum(one[name] for one in agreed) / len(agreed) for name in ATTRIBUTES}
 
 
-def sample_held_out(session: Session, plan: Plan, *, count: int, first_seed: int) -> Sampled:
+def sample_held_out(session: Session, plan: Plan, *, count: int, first_seed: int) -> HeldOut:
     """Samples held-out combinations, again from the first when `count` exceeds them, each with its own seed."""
     pool = held_out_combinations()
     asked = tuple(pool[index % len(pool)] for index in range(count))
     seeds = tuple(first_seed + index for index in range(count))
     videos = _made(session, plan, [one.caption() for one in asked], seeds)
-    return Sampled(videos=videos, asked=asked, seeds=seeds, readings=tuple(read_clip(video) for video in videos))
+    return HeldOut(videos=videos, asked=asked, seeds=seeds, readings=tuple(read_clip(video) for video in videos))
 
 
-def by_word(sampled: Sampled) -> dict[str, dict[str, float]]:
+def by_word(sampled: HeldOut) -> dict[str, dict[str, float]]:
     """For every shape and motion: the share of clips asked for it in which it was read."""
     report: dict[str, dict[str, float]] = {}
     for attribute in ("shape", "motion"):
@@ -62,14 +62,14 @@ def by_word(sampled: Sampled) -> dict[str, dict[str, float]]:
     return report
 
 
-def empty_prompt(session: Session, plan: Plan, *, count: int, first_seed: int) -> Sampled:
+def empty_prompt(session: Session, plan: Plan, *, count: int, first_seed: int) -> HeldOut:
     """Samples the empty prompt; nothing was asked, so only the readings count."""
     seeds = tuple(first_seed + index for index in range(count))
     videos = _made(session, plan, [""] * count, seeds)
-    return Sampled(videos=videos, asked=(), seeds=seeds, readings=tuple(read_clip(video) for video in videos))
+    return HeldOut(videos=videos, asked=(), seeds=seeds, readings=tuple(read_clip(video) for video in videos))
 
 
-def plausible_share(sampled: Sampled) -> float:
+def plausible_share(sampled: HeldOut) -> float:
     """The share of clips in which every attribute is readable."""
     clear = [UNCLEAR not in (one.shape, one.colour, one.motion, one.background) for one in sampled.readings]
     return sum(clear) / len(clear)

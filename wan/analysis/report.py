@@ -134,7 +134,7 @@ _SECTIONS: Mapping[str, MakeSection] = {
 
 
 def _comparison_table(sides: Mapping[str, Mapping[str, Any]]) -> str:
-    """The headline measures of every method and control: the mean, and where the worst case differs from it, that too."""
+    """The headline measures of every method and control: the mean, and the worst case where it differs."""
     columns = [MEASURES[name] for name in HEADLINES]
     header = ["against the same-seed baseline", "cases", *(column.label[0] for column in columns)]
     rows = [

@@ -16,7 +16,7 @@ from wan.instruments.bench.checkpoint_bench import time_checkpoint
 from wan.instruments.bench.random_bench import time_step_kinds, time_whole_runs
 from wan.instruments.bench.random_model import STORES, RandomModel
 from wan.instruments.bench.tables import format_result
-from wan.instruments.bench.variants import Case
+from wan.instruments.bench.variants import Setting
 from wan.instruments.flags import DEMO_TASK
 from wan.job import Job, prepare
 from wan.machine import Machine
@@ -110,11 +110,11 @@ def time_random_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     return _heading(case, args) | found | machine | {"layers": config.num_layers, "offload": args.offload or "none"}
 
 
-def _case(job: Job, size: DenoiserSize) -> Case:
-    return Case(config=job.config, settings=job.settings, geometry=job.geometry, size=size)
+def _case(job: Job, size: DenoiserSize) -> Setting:
+    return Setting(config=job.config, settings=job.settings, geometry=job.geometry, size=size)
 
 
-def _heading(case: Case, args: argparse.Namespace) -> dict[str, Any]:
+def _heading(case: Setting, args: argparse.Namespace) -> dict[str, Any]:
     return {
         "task": case.config.name,
         "size": [case.geometry.width, case.geometry.height],

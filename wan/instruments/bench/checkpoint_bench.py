@@ -9,7 +9,7 @@ from torch import Tensor
 from wan.instruments.bench.reference import Reference
 from wan.instruments.bench.tables import row
 from wan.instruments.bench.timing import Timed, time_in_turns, wall_seconds
-from wan.instruments.bench.variants import PLAIN, Case
+from wan.instruments.bench.variants import PLAIN, Setting
 from wan.job import Job
 from wan.loading.layouts import Checkpoint
 from wan.pipeline import Pipeline
@@ -44,7 +44,7 @@ class _Bench:
         return Timed(warm_up=run, run=lambda: wall_seconds(run, self.pipeline.device))
 
 
-def time_checkpoint(case: Case, job: Job, checkpoint: Checkpoint, *, repeats: int) -> dict[str, Any]:
+def time_checkpoint(case: Setting, job: Job, checkpoint: Checkpoint, *, repeats: int) -> dict[str, Any]:
     """All variants in one process, every model resident; text encoding and decoding are not in the time."""
     pipeline = Session(job, checkpoint=checkpoint).pipeline
     bench = _Bench(
@@ -77,7 +77,7 @@ def time_checkpoint(case: Case, job: Job, checkpoint: Checkpoint, *, repeats: in
     }
 
 
-def _reference(case: Case, checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Reference | None:
+def _reference(case: Setting, checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Reference | None:
     if case.config.image != "none" or checkpoint.layout.name != _REFERENCE_LAYOUT:
         return None
     return Reference(checkpoint.path, case.settings, dtype=dtype, device=device)

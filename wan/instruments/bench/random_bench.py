@@ -8,11 +8,11 @@ from wan.instruments.bench.random_model import RandomModel
 from wan.instruments.bench.step_kinds import StepKind, extrapolated_seconds, kinds_of, plan_of_kind
 from wan.instruments.bench.tables import row
 from wan.instruments.bench.timing import Timed, Timing, time_in_turns
-from wan.instruments.bench.variants import PLAIN, Case
+from wan.instruments.bench.variants import PLAIN, Setting
 from wan.sampling.plan import Plan
 
 
-def time_whole_runs(case: Case, model: RandomModel, *, repeats: int) -> dict[str, Any]:
+def time_whole_runs(case: Setting, model: RandomModel, *, repeats: int) -> dict[str, Any]:
     """Every step of every variant."""
     plans = case.plans()
     timings = time_in_turns(
@@ -22,7 +22,7 @@ def time_whole_runs(case: Case, model: RandomModel, *, repeats: int) -> dict[str
     return {"notes": notes, "variants": _rows(case, plans, timings)}
 
 
-def time_step_kinds(case: Case, model: RandomModel, *, count: int, repeats: int) -> dict[str, Any]:
+def time_step_kinds(case: Setting, model: RandomModel, *, count: int, repeats: int) -> dict[str, Any]:
     """``count`` steps of every kind; a variant's seconds are the number of its steps of each kind times their cost."""
     plans = case.plans()
     parts = {kind: plan_of_kind(plan, kind, count=count) for kind, plan in kinds_of(plans.values()).items()}
@@ -63,7 +63,7 @@ def _extrapolated(plan: Plan, by_kind: Mapping[StepKind, Timing]) -> Timing:
     )
 
 
-def _rows(case: Case, plans: Mapping[str, Plan], timings: Mapping[str, Timing]) -> dict[str, Any]:
+def _rows(case: Setting, plans: Mapping[str, Plan], timings: Mapping[str, Timing]) -> dict[str, Any]:
     return {
         name: row(
             timings[name],
@@ -77,7 +77,7 @@ def _rows(case: Case, plans: Mapping[str, Plan], timings: Mapping[str, Timing]) 
     }
 
 
-def _kind_row(case: Case, part: Plan, timing: Timing) -> dict[str, Any]:
+def _kind_row(case: Setting, part: Plan, timing: Timing) -> dict[str, Any]:
     """The price of ``part`` is divided by its steps: the timing is that of one."""
     return {
         "seconds": timing.median,

@@ -25,7 +25,7 @@ _ONE_EXPERT: Mapping[str, Mapping[str, Any]] = {PLAIN: {}, "CFG truncation 5": {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
+class Setting:
     """One task in one shape with one number of steps; ``size`` is the denoiser's, for the price."""
 
     config: TaskConfig
