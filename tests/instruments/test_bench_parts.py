@@ -25,7 +25,7 @@ def narrow(task: str) -> TaskConfig:
     return replace(WAN_CONFIGS[task], dim=24, num_heads=1, ffn_dim=48, num_layers=1, text_dim=16, text_len=8)
 
 
-def small_case(config: TaskConfig) -> Case:
+def small_case(config: TaskConfig) -> Setting:
     return Setting(
         config=config,
         settings=replace(default_settings(config), steps=6),
