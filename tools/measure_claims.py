@@ -23,7 +23,7 @@ from wan.analysis.plots import require_plotting
 from wan.commands import SOURCE_DIR
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser
-from wan.instruments.flags import DEMO_TASK, Case, add_measuring_flags, cases_from, measured_job
+from wan.instruments.flags import DEMO_TASK, Case, add_measuring_flags, cases_from, first_of_several, measured_job
 from wan.job import Job
 from wan.runs import checkpoint_identity, environment_versions, write_json_atomic, write_text_atomic
 from wan.runs.folders import claim_directory
@@ -37,7 +37,7 @@ IMAGES = SOURCE_DIR / "docs" / "images"
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     require_plotting()
-    job = measured_job(args)
+    job = measured_job(args, **first_of_several(args))
     cases = _cases(args, job)
     if args.update_docs and len(cases) < MIN_CLIPS:
         raise InvalidInput(f"--update_docs with {len(cases)} cases: a table needs at least {MIN_CLIPS} prompts x seeds")
@@ -72,13 +72,13 @@ def build_parser() -> Parser:
     parser.add_argument("--update_docs", action="store_true", help="rewrite the tables in docs/ and docs/images/")
     groups = Groups(parser)
     add_measuring_flags(groups, output_dir="claims")
-    parser.set_defaults(seed=None)
+    parser.set_defaults(seeds=None)
     return parser
 
 
 def _cases(args: argparse.Namespace, job: Job) -> list[Case]:
     """The sample of the documents, or what the flags ask for instead."""
-    if job.config.name == DEMO_TASK and not (args.prompt or args.prompt_file or args.seed):
+    if job.config.name == DEMO_TASK and not (args.prompts or args.prompt_file or args.seeds):
         return [clip.case for clip in sample_clips()]
     return cases_from(args, job)
 

@@ -148,7 +148,7 @@ def test_equal_videos_have_infinite_psnr_and_strict_json() -> None:
     assert finite({"a": (math.inf, 1.0)}) == {"a": ["inf", 1.0]}
 
 
-def test_report_has_the_seeds_form() -> None:
+def test_report_has_the_founding_form() -> None:
     report = format_method("CFG截断方法", [case(np.clip(video() + 0.01, 0, 1), video(), stride=4)])
     for part in (
         "📊 CFG截断方法 vs Baseline方法",

@@ -77,7 +77,7 @@ def test_noise_formula_at_the_switch_of_the_twenty_step_grid() -> None:
     assert [round(independent_noise_mse(sigmas[i], 0.0), 2) for i in (0, 12, 19)] == [2.0, 1.58, 0.3]
 
 
-def test_phases_of_the_seeds_and_of_other_step_counts() -> None:
+def test_phases_of_the_founding_documents_and_of_other_step_counts() -> None:
     assert phase_ranges(20) == {"early": range(1, 6), "middle": range(6, 11), "late": range(11, 21)}
     for steps in range(1, 41):
         assert [n for numbers in phase_ranges(steps).values() for n in numbers] == list(range(1, steps + 1))

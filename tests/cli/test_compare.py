@@ -43,7 +43,7 @@ def single(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def test_a_single_case_has_the_files_of_the_seeds(single: Path) -> None:
+def test_a_single_case_has_the_files_of_the_founding_documents(single: Path) -> None:
     for name in ("baseline/video.mp4", "half_frame/video.mp4", "error_comparison.txt", "error_comparison.json"):
         assert (single / name).is_file()
     for name in ("side_by_side.mp4", "contact_sheet.png", "per_frame.png", "run.json", "latents.safetensors"):
@@ -228,7 +228,7 @@ def test_refusals(
     assert not list(tmp_path.iterdir())
 
 
-def test_defaults_follow_the_seeds(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_defaults_follow_the_founding_documents(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     compare(*TASK, "--ckpt_dir", str(tiny_checkpoint), "--comparison_mode", "combined_vs_baseline", "--dry_run")
     printed = capsys.readouterr().out
     assert "--cfg_truncate_steps 5 --cfg_truncate_high_noise_steps 3" in printed

@@ -17,7 +17,9 @@ def refusal(flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return error
 
 
-def test_demo_writes_what_the_seeds_name_and_says_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_writes_what_the_founding_documents_name_and_says_simulated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     continuity_demo.main(["--demo", "--output_dir", str(tmp_path / "demo")])
     printed = capsys.readouterr().out
     assert "SIMULATED" in printed and "Early steps (1-5):" in printed and "Late steps (11-20):" in printed

@@ -14,7 +14,7 @@ from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
 from wan.instruments.compare import Comparer
 from wan.instruments.compare_runs import compare_earlier_runs
-from wan.instruments.flags import Case, add_measuring_flags, cases_from, measured_job
+from wan.instruments.flags import Case, add_measuring_flags, cases_from, first_of_several, measured_job
 from wan.instruments.methods import (
     MODES,
     OTHER_SEED,
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     require_plotting()
     complete_switches(args)
-    job, notices = complete_shortcuts(args.comparison_mode, measured_job(args))
+    job, notices = complete_shortcuts(args.comparison_mode, measured_job(args, **first_of_several(args)))
     if args.from_runs:
         if args.control:
             raise InvalidInput("--from_runs runs nothing, and --control runs more; leave one of them out")

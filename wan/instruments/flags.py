@@ -30,19 +30,23 @@ def add_measuring_flags(groups: Groups, *, output_dir: str, several: bool = True
     what.add_argument(
         "--ckpt_dir", "--model_path", dest="ckpt_dir", type=Path, help="checkpoint folder (t2v-demo brings its own)"
     )
-    more: Any = {"nargs": "+"} if several else {}
-    what.add_argument("--prompt", help="what to show; default: the task's example prompt", **more)
+    shown = "what to show; default: the task's example prompt"
     if several:
-        what.add_argument("--prompt_file", help="a text file with one prompt per line; # starts a comment line")
-    what.add_argument(
-        "--seed",
-        "--base_seed",
-        dest="seed",
-        type=int,
-        default=[0] if several else 0,
-        help="random seeds, each with every prompt (0)" if several else "random seed (%(default)s)",
-        **more,
-    )
+        what.add_argument("--prompt", dest="prompts", nargs="+", default=[], metavar="PROMPT", help=shown)
+        what.add_argument("--prompt_file", type=Path, help="a text file with one prompt per line; # starts a comment")
+        what.add_argument(
+            "--seed",
+            "--base_seed",
+            dest="seeds",
+            type=int,
+            nargs="+",
+            default=[0],
+            metavar="SEED",
+            help="random seeds, each with every prompt (0)",
+        )
+    else:
+        what.add_argument("--prompt", help=shown)
+        what.add_argument("--seed", "--base_seed", dest="seed", type=int, default=0, help="random seed (%(default)s)")
     what.add_argument(
         "--frame_num", "--num_frames", dest="frame_num", type=int, help="pixel frames, 4n+1; default: the task's"
     )
@@ -63,30 +67,26 @@ def add_output_flags(groups: Groups, *, output_dir: str) -> None:
 
 
 def measured_job(args: argparse.Namespace, **changes: Any) -> Job:
-    """The parsed flags as a job, of the demo model where neither a task nor a checkpoint is given."""
-    seeds = _seeds(args)
-    first = {"prompt": first_prompt(args), "seed": seeds[0]}
-    request = request_of(argparse.Namespace(**vars(args) | first))
-    return prepare(replace(request, **changes), default_task=DEMO_TASK)
+    """The parsed flags as a job, of the demo model where neither a task nor a checkpoint is given.
+
+    ``changes`` are fields of the request that the command sets itself.
+    """
+    return prepare(replace(request_of(args), **changes), default_task=DEMO_TASK)
 
 
-def first_prompt(args: argparse.Namespace) -> str | None:
-    """The first of the prompts that were given; None without any."""
+def first_of_several(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the first of several prompts and seeds, for ``measured_job``."""
     prompts = _prompts(args)
-    return prompts[0] if prompts else None
+    return {"prompt": prompts[0] if prompts else None, "seed": (args.seeds or [0])[0]}
 
 
 def cases_from(args: argparse.Namespace, job: Job) -> list[Case]:
     """Every prompt with every seed; InvalidInput for a prompt file that cannot be read or a negative seed."""
-    seeds = _seeds(args)
+    seeds = args.seeds or [0]
     for seed in seeds:
         if seed < 0:
             raise InvalidInput(f"--seed {seed} must be 0 or more: both sides of a comparison need the same noise")
     return [Case(prompt=prompt, seed=seed) for prompt in _prompts(args) or [job.prompt] for seed in seeds]
-
-
-def _seeds(args: argparse.Namespace) -> list[int]:
-    return args.seed if isinstance(args.seed, list) else [args.seed or 0]
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -102,6 +102,4 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def _prompts(args: argparse.Namespace) -> list[str]:
-    given = [args.prompt] if isinstance(args.prompt, str) else list(args.prompt or [])
-    file = getattr(args, "prompt_file", None)
-    return given + (read_prompts(Path(file)) if file else [])
+    return args.prompts + (read_prompts(args.prompt_file) if args.prompt_file else [])
