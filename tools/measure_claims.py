@@ -24,10 +24,10 @@ from wan.commands import SOURCE_DIR
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser
 from wan.instruments.flags import DEMO_TASK, Case, add_measuring_flags, cases_from, first_of_several, measured_job
-from wan.job import Job
+from wan.job import Job, open_job_checkpoint
 from wan.runs import checkpoint_identity, environment_versions, write_json_atomic, write_text_atomic
 from wan.runs.folders import claim_directory
-from wan.session import Session, open_job_checkpoint
+from wan.session import Session
 
 NAME = "measure_claims.py"
 DOCUMENTS = (SOURCE_DIR / "docs" / "experiments.md", SOURCE_DIR / "docs" / "experiments.zh.md")

@@ -33,12 +33,12 @@ from wan.errors import InvalidInput
 from wan.flags import Parser
 from wan.instruments.compare import make, observe
 from wan.instruments.methods import Method, baseline_of, fewer_steps_of, other_seed_of, steps_of_equal_cost
-from wan.job import Job, vary
+from wan.job import Job, open_job_checkpoint, vary
 from wan.runs import checkpoint_identity, environment_versions, write_json_atomic
 from wan.runs.folders import refuse_existing
 from wan.sampling.guidance import TRUNCATION_MODES, Branch, ReusedDelta
 from wan.sampling.plan import Plan
-from wan.session import Session, open_job_checkpoint
+from wan.session import Session
 from wan.shortcuts import BEST_HALF_FRAME, FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
 
 NAME = "measure_shortcuts.py"

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from wan.analysis.debug import ANALYSIS_FOLDER, REPORT_NAME, DebugRun, open_debug
-from wan.job import Job
+from wan.job import Job, open_job_checkpoint
 from wan.loading.layouts import Checkpoint
 from wan.models.devices import pick_device
 from wan.pipeline import Pipeline, resolve_seed
@@ -30,7 +30,7 @@ from wan.runs.video import write_image, write_video
 from wan.sampling.observers import Observer, StepEvent, StepTimer
 from wan.sampling.price import forwards_by, price
 from wan.sampling.table import format_plan, format_price, plan_record
-from wan.session import Session, open_job_checkpoint
+from wan.session import Session
 
 PARTIAL_LATENTS_NAME = "partial_latents.safetensors"
 Say = Callable[[str], None]

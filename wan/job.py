@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wan.configs import WAN_CONFIGS, TaskConfig, parse_size
 from wan.errors import InvalidInput
 from wan.image_input import image_path, open_image
-from wan.loading.layouts import served_tasks
+from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint, served_tasks
 from wan.request import DEFAULT_OUTPUT_DIR, Request
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.image_size import image_geometry
@@ -108,6 +108,11 @@ def rerun(job: Job, *, enable_debug: bool | None = None) -> Request:
     plain: Mapping[str, Any] = {"output_dir": DEFAULT_OUTPUT_DIR, "save_file": None, "overwrite": False}
     debug = job.request.enable_debug if enable_debug is None else enable_debug
     return replace(job.request, **plain, enable_debug=debug, debug_output_dir=None, debug_dtype=None)
+
+
+def open_job_checkpoint(job: Job) -> Checkpoint:
+    """The checkpoint that a job runs on, checked; ``CheckpointError`` says what is wrong with it."""
+    return open_checkpoint(job.config, find_checkpoint_dir(job.config, job.request.ckpt_dir))
 
 
 def _task(request: Request, default: str, notices: list[str]) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 from torch import Tensor
 
 import wan
-from wan.job import Job
-from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
+from wan.job import Job, open_job_checkpoint
+from wan.loading.layouts import Checkpoint
 from wan.loading.models import silence_loading_bars
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import batched, one_by_one
@@ -143,11 +143,6 @@ class Session:
         if geometry not in self._conditionings:
             self._conditionings[geometry] = self.pipeline.condition(self._image, geometry)
         return self._conditionings[geometry]
-
-
-def open_job_checkpoint(job: Job) -> Checkpoint:
-    """The checkpoint that a job runs on, checked; ``CheckpointError`` says what is wrong with it."""
-    return open_checkpoint(job.config, find_checkpoint_dir(job.config, job.request.ckpt_dir))
 
 
 def as_unit_video(video: Tensor) -> np.ndarray:

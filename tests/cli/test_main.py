@@ -188,3 +188,20 @@ def test_a_reader_that_has_read_enough_ends_a_command_quietly(argv: list[str]) -
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=60) == 0
+
+
+def test_help_and_dry_runs_wait_for_no_library_that_takes_seconds(tmp_path: Path) -> None:
+    lines = [*([name, "--help"] for name in COMMANDS), ["generate", "--dry_run"], ["compare", "--dry_run"]]
+    script = (
+        "import sys\n"
+        "from wan.cli.main import main\n"
+        f"for line in {lines!r}:\n"
+        "    try:\n"
+        "        assert main(line) == 0, line\n"
+        "    except SystemExit as ended:\n"
+        "        assert ended.code == 0, line\n"
+        "    slow = {'torch', 'diffusers', 'transformers', 'skimage', 'matplotlib', 'imageio'} & set(sys.modules)\n"
+        "    assert not slow, (line, slow)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,22 +45,21 @@ _STYLE: Any = {
 
 def require_plotting() -> None:
     """InvalidInput when matplotlib or scikit-image is missing; asked before any weight loads."""
-    try:
-        import matplotlib
-        import skimage  # noqa: F401  (asked for, not used here)
-    except ImportError as error:
-        raise InvalidInput(
-            f"the instruments need {error.name}, which is not installed: pip install 'wan22-shortcut[analysis]'"
-        ) from error
-    matplotlib.use("Agg")
+    for name in ("matplotlib", "skimage"):
+        if find_spec(name) is None:  # found, not imported: both take a second
+            raise InvalidInput(
+                f"the instruments need {name}, which is not installed: pip install 'wan22-shortcut[analysis]'"
+            )
 
 
 @contextmanager
 def figure(path: Path, *, rows: int, columns: int, size: tuple[float, float], title: str) -> "Iterator[list[Axes]]":
     """Axes row by row, ``size`` in inches; the PNG is written when the block ends."""
     require_plotting()
+    import matplotlib
     from matplotlib import pyplot
 
+    matplotlib.use("Agg")
     with pyplot.rc_context(_STYLE | {"font.family": font_families()}):
         drawing, axes = pyplot.subplots(rows, columns, figsize=size, squeeze=False, layout=LAYOUT)
         try:

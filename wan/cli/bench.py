@@ -4,28 +4,22 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from wan.commands import command_line
 from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, make_parser, values_of
-from wan.instruments.bench.checkpoint_bench import time_checkpoint
-from wan.instruments.bench.random_bench import time_step_kinds, time_whole_runs
-from wan.instruments.bench.random_model import STORES, RandomModel
-from wan.instruments.bench.tables import format_result
-from wan.instruments.bench.variants import Setting
 from wan.instruments.flags import DEMO_TASK
-from wan.job import Job, prepare
+from wan.job import Job, open_job_checkpoint, prepare
 from wan.machine import Machine
-from wan.models.devices import DTYPES, pick_device
 from wan.request import Request
 from wan.runs import environment_versions, write_json_atomic
 from wan.runs.folders import refuse_existing
 from wan.sampling.price import DenoiserSize
-from wan.session import open_job_checkpoint
+
+if TYPE_CHECKING:  # these import torch, which takes seconds that --help need not wait for
+    from wan.instruments.bench.variants import Setting
 
 _RANDOM_ONLY = ("layers", "steps_per_stage", "offload")
 _REQUEST = ("task", "ckpt_dir", "size", "frame_num", "sample_steps")
@@ -49,6 +43,8 @@ def main(argv: Sequence[str]) -> None:
     refuse_existing(args.output, flag="--output")
     _refuse_bad_values(args)
     if args.threads:
+        import torch
+
         torch.set_num_threads(args.threads)
     machine = Machine(**values_of(Machine, args) | {"offload": "none"})
     request = Request(**values_of(Request, args), machine=machine)
@@ -57,6 +53,8 @@ def main(argv: Sequence[str]) -> None:
     if request.task is None and request.ckpt_dir is not None:
         print(job.notices[0])  # which task the folder serves
     result = time_random_weights(job, args) if args.random_weights else time_weights(job, args)
+    from wan.instruments.bench.tables import format_result
+
     print(format_result(result))
     if args.output:
         write_json_atomic(args.output, result)
@@ -74,12 +72,16 @@ def build_parser() -> Parser:
     group.add_argument("--random_weights", action="store_true", help="the task's real sizes, without a checkpoint")
     group.add_argument("--layers", type=int, help="layers of each expert; default: the task's")
     group.add_argument("--steps_per_stage", type=int, help="time this many steps of every kind and extrapolate")
-    group.add_argument("--offload", choices=sorted(STORES), help="none: both experts on the device; expert: one (none)")
+    group.add_argument(
+        "--offload", choices=("expert", "none"), help="none: both experts on the device; expert: one (none)"
+    )
     return parser
 
 
 def time_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     """The timings of a checkpoint, JSON-ready."""
+    from wan.instruments.bench.checkpoint_bench import time_checkpoint
+
     checkpoint = open_job_checkpoint(job)
     case = _case(job, checkpoint.denoiser_size)
     found = time_checkpoint(case, job, checkpoint, repeats=args.repeats)
@@ -88,6 +90,10 @@ def time_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
 
 def time_random_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     """The timings of a task's sizes, JSON-ready."""
+    from wan.instruments.bench.random_bench import time_step_kinds, time_whole_runs
+    from wan.instruments.bench.random_model import RandomModel
+    from wan.models.devices import DTYPES, pick_device
+
     config = replace(job.config, num_layers=args.layers or job.config.num_layers)
     case = _case(replace(job, config=config), _size(config))
     case.plans()  # what cannot be planned is refused before weights are made
@@ -110,11 +116,15 @@ def time_random_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     return _heading(case, args) | found | machine | {"layers": config.num_layers, "offload": args.offload or "none"}
 
 
-def _case(job: Job, size: DenoiserSize) -> Setting:
+def _case(job: Job, size: DenoiserSize) -> "Setting":
+    from wan.instruments.bench.variants import Setting
+
     return Setting(config=job.config, settings=job.settings, geometry=job.geometry, size=size)
 
 
-def _heading(case: Setting, args: argparse.Namespace) -> dict[str, Any]:
+def _heading(case: "Setting", args: argparse.Namespace) -> dict[str, Any]:
+    import torch
+
     return {
         "task": case.config.name,
         "size": [case.geometry.width, case.geometry.height],

@@ -3,19 +3,20 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wan.analysis.continuity import SPACES
 from wan.analysis.plots import require_plotting
 from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
-from wan.instruments.continuity import Study, analyse_folder, analyse_study, compare_with, sweep
 from wan.instruments.flags import add_measuring_flags, measured_job
-from wan.job import vary
-from wan.runs.debug_latents import find_debug_latents
+from wan.job import open_job_checkpoint, vary
 from wan.runs.folders import claim_directory
 from wan.sampling.plan import Plan
-from wan.session import Session, open_job_checkpoint
+
+if TYPE_CHECKING:
+    from wan.instruments.continuity import Study
 
 _STALE = ("debug_latents/latent_step_*.pt", "*/debug_latents/latent_step_*.pt")
 DESCRIPTION = f"""\
@@ -34,6 +35,11 @@ middle / late table. --num_frames counts pixel frames (49 are 13 latent frames).
 
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
+    # imported here: torch and the measuring libraries take seconds that --help need not wait for
+    from wan.instruments.continuity import analyse_folder, analyse_study, compare_with, sweep
+    from wan.runs.debug_latents import find_debug_latents
+    from wan.session import Session
+
     require_plotting()
     space = _space(args)
     reference = None if args.compare is None else find_debug_latents(Path(args.compare))
@@ -115,8 +121,10 @@ def _space(args: argparse.Namespace) -> str:
     return "eps" if args.use_epsilon else args.space or "x_t"
 
 
-def _studies(args: argparse.Namespace) -> list[Study]:
+def _studies(args: argparse.Namespace) -> "list[Study]":
     """One per listed step count or frame count, all planned before anything loads."""
+    from wan.instruments.continuity import Study
+
     frame_nums, step_counts = args.frame_nums or [None], args.step_counts or [None]
     if len(frame_nums) > 1 and len(step_counts) > 1:
         raise InvalidInput("--num_frames and --num_inference_steps cannot both be lists; sweep one at a time")

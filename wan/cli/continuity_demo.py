@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from wan.analysis.continuity import SPACES, format_phases, measure_pairs
-from wan.analysis.continuity_plots import plot_demo
 from wan.analysis.gaussian_video import GaussianVideo
 from wan.analysis.plots import require_plotting
 from wan.commands import command_line
@@ -35,6 +34,8 @@ frames correlate, on the sigma grid that Wan2.2 samples on. For a real model use
 
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
+    from wan.analysis.continuity_plots import plot_demo  # takes seconds that --help need not wait for
+
     require_plotting()
     _refuse(args)
     directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite)

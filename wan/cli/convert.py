@@ -3,15 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from wan.commands import command_line
 from wan.configs import WAN_CONFIGS
 from wan.flags import Parser, make_parser
-from wan.loading.convert import convert, remaining
-from wan.loading.convert_plan import plan_conversion
-from wan.loading.doctor import format_bytes
-from wan.loading.models import silence_loading_bars
 
 DESCRIPTION = f"""\
 Convert an official checkpoint to the diffusers layout, with its .pth files as safetensors; dtypes are kept.
@@ -25,6 +19,14 @@ Exit codes: 0; 2 for what cannot be converted (one sentence); 1 for everything e
 
 def main(argv: Sequence[str]) -> None:
     given = build_parser().parse_args(argv)
+    # imported here: torch and the model libraries take seconds that --help need not wait for
+    from tqdm import tqdm
+
+    from wan.loading.convert import convert, remaining
+    from wan.loading.convert_plan import plan_conversion
+    from wan.loading.doctor import format_bytes
+    from wan.loading.models import silence_loading_bars
+
     silence_loading_bars()
     source, destination = given.source, given.destination
     conversion = plan_conversion(source, WAN_CONFIGS[given.task] if given.task else None)

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wan.commands import command_line
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
 from wan.flags import Parser, make_parser
-from wan.loading.doctor import Diagnosis, diagnose, format_bytes
+
+if TYPE_CHECKING:
+    from wan.loading.doctor import Diagnosis
 
 DESCRIPTION = f"""\
 Check a checkpoint folder in seconds: what it is, which tasks it serves, all that is wrong and what mends it.
@@ -21,6 +24,8 @@ Reads config files and headers, and some KiB of every weight file of two experts
 def main(argv: Sequence[str]) -> int:
     """Exit codes: 0 healthy, 2 problems or bad input."""
     given = build_parser().parse_args(argv)
+    from wan.loading.doctor import diagnose  # takes seconds that --help need not wait for
+
     try:
         diagnosis = diagnose(given.ckpt_dir, WAN_CONFIGS[given.task] if given.task else None)
     except OSError as error:
@@ -29,8 +34,10 @@ def main(argv: Sequence[str]) -> int:
     return 2 if diagnosis.problems else 0
 
 
-def print_diagnosis(diagnosis: Diagnosis) -> None:
+def print_diagnosis(diagnosis: "Diagnosis") -> None:
     """The report, for this command and for those that end with it."""
+    from wan.loading.doctor import format_bytes
+
     kind = f"{diagnosis.layout} layout" if diagnosis.layout else "no checkpoint"
     size = f"{diagnosis.weight_files} weight files, {format_bytes(diagnosis.weight_bytes)}"
     print(f"{diagnosis.ckpt_dir}: {kind}; {size}; {format_bytes(diagnosis.free_bytes)} free on its disk")

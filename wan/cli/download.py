@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wan.cli.doctor import print_diagnosis
 from wan.commands import command_line
 from wan.configs import WAN_CONFIGS
 from wan.flags import Parser, make_parser
-from wan.loading.doctor import diagnose, format_bytes, free_bytes
-from wan.loading.download import DOWNLOAD_DIR, LAYOUT_NAMES, Download, check_disk, fetch, plan_download, repository_for
 from wan.loading.download_hubs import HUBS
+from wan.loading.layouts import LAYOUTS
+
+if TYPE_CHECKING:
+    from wan.loading.download import Download
 
 TASKS = sorted(name for name, config in WAN_CONFIGS.items() if config.repositories)
 DESCRIPTION = f"""\
@@ -26,6 +29,10 @@ checkpoint with problems; 1 for everything else that fails, such as the network.
 def main(argv: Sequence[str]) -> int:
     """Exit codes: see above."""
     given = build_parser().parse_args(argv)
+    # imported here: torch and the model libraries take seconds that --help need not wait for
+    from wan.loading.doctor import diagnose
+    from wan.loading.download import DOWNLOAD_DIR, check_disk, fetch, plan_download, repository_for
+
     config = WAN_CONFIGS[given.task]
     folder = given.output_dir or DOWNLOAD_DIR / repository_for(config, given.layout).split("/")[1]
     hub = HUBS[given.source]()
@@ -40,7 +47,9 @@ def main(argv: Sequence[str]) -> int:
     return 2 if diagnosis.problems else 0
 
 
-def _print_plan(download: Download) -> None:
+def _print_plan(download: "Download") -> None:
+    from wan.loading.doctor import format_bytes, free_bytes
+
     snapshot = download.snapshot
     print(f"{snapshot.repository} at {snapshot.revision} -> {download.folder}")
     for file in download.wanted:
@@ -58,7 +67,8 @@ def build_parser() -> Parser:
     parser = make_parser("download", DESCRIPTION)
     parser.add_argument("--task", choices=TASKS, required=True, help="what the checkpoint is for")
     parser.add_argument("--source", choices=sorted(HUBS), default="huggingface", help="default: %(default)s")
-    parser.add_argument("--layout", choices=LAYOUT_NAMES, default="official", help="default: %(default)s")
+    layouts = sorted(layout.name for layout in LAYOUTS)
+    parser.add_argument("--layout", choices=layouts, default="official", help="default: %(default)s")
     parser.add_argument("--output_dir", type=Path, help="default: checkpoints/NAME, NAME as published")
     parser.add_argument("--revision", help="branch, tag or commit (default: the newest)")
     parser.add_argument("--dry_run", action="store_true", help="print what would be fetched, with sizes, and stop")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from wan.analysis.report import make_report, section_for
 from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Parser, make_parser
@@ -28,6 +27,8 @@ default output folders here hold.
 
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
+    from wan.analysis.report import make_report  # takes seconds that --help need not wait for
+
     output = _output(args.output, overwrite=args.overwrite)
     folders = [Path(folder) for folder in args.folders] or _found_here(Path())
     text = make_report(folders, title=args.title)
@@ -78,6 +79,8 @@ def _found_here(place: Path) -> list[Path]:
 
 
 def _has_results(folder: Path) -> bool:
+    from wan.analysis.report import section_for
+
     try:
         section_for(folder)
     except InvalidInput:
