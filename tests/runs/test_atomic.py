@@ -1,4 +1,4 @@
-"""Files are whole or absent: success, failure, a kill, and what JSON may hold."""
+"""Atomic writes: success, failure, a kill; and what JSON may hold."""
 
 import json
 import os

@@ -118,10 +118,10 @@ class _Reader:
 
     def __call__(self, spec: TensorSpec) -> torch.Tensor:
         if self._read_bytes >= _REOPEN_BYTES:
-            self._blueprint = self._file.open_component()
+            self._component = self._file.open_component()
             self._read_bytes = 0
         self._read_bytes += spec.byte_count
-        return self._blueprint.read(self._file.sources[spec.name], torch.Size(spec.shape))
+        return self._component.read(self._file.sources[spec.name], torch.Size(spec.shape))
 
 
 def _verify(path: Path, specs: Sequence[TensorSpec], read: Callable[[TensorSpec], torch.Tensor]) -> None:
