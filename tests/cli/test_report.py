@@ -225,6 +225,14 @@ def test_refusals(
     assert error.startswith("report.py: ") and sentence in error and error.count("\n") == 1
 
 
+def test_a_folder_of_results_stands_for_each_of_them(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report.main([str(folders["run"].parent), "--output", str(tmp_path / "page.html")])
+    named = capsys.readouterr().out.strip().partition(": ")[2].split(", ")
+    assert named == [str(folders["debug"]), str(folders["run"])]
+
+
 def test_without_a_folder_it_shows_what_is_here(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

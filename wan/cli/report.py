@@ -17,6 +17,7 @@ One self-contained HTML page about runs and measurements: videos, figures, table
 
     {command_line("report")} outputs/RUN         one run (with its error analysis, if it was a debug run)
     {command_line("report")} outputs/RUN_A outputs/RUN_B
+    {command_line("report")} outputs             every result folder in it
     {command_line("report")} comparison_outputs continuity_analysis --output report.html
 
 Takes run folders, debug folders, and the output folders of the commands compare, continuity and continuity-demo. The
@@ -30,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     from wan.analysis.report import make_report  # takes seconds that --help need not wait for
 
     output = _output(args.output, overwrite=args.overwrite)
-    folders = [Path(folder) for folder in args.folders] or _found_here(Path())
+    folders = [found for folder in args.folders for found in _results_in(Path(folder))] or _found_here(Path())
     text = make_report(folders, title=args.title)
     write_text_atomic(output, text)
     print(f"{output} ({len(text.encode()) / 1e6:.1f} MB): {', '.join(str(folder) for folder in folders)}")
@@ -76,6 +77,14 @@ def _found_here(place: Path) -> list[Path]:
     if not folders:
         raise InvalidInput("there are no results here (outputs/, comparison_outputs/, ...): give a result folder")
     return folders
+
+
+def _results_in(folder: Path) -> list[Path]:
+    """A result folder itself; of a folder that only holds some, such as outputs/, each of them, by name."""
+    if not folder.is_dir() or _has_results(folder):
+        return [folder]
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and _has_results(path)]
+    return inside or [folder]
 
 
 def _has_results(folder: Path) -> bool:
