@@ -69,6 +69,8 @@ def test_a_missing_prompt_means_the_example() -> None:
     [
         (["--task", "t2v-15B"], "argument --task: invalid choice: 't2v-15B'"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--sample_step", "4"], "unrecognized arguments: --sample_step 4; did you mean --sample_steps"),
+        (["--frame_nums=4"], "unrecognized arguments: --frame_nums=4; did you mean --frame_num"),
         (["--sample_steps", "many"], "argument --sample_steps/--sampling_steps: invalid int value"),
         (["--size", "480p"], "--size '480p' is not of the form W\\*H"),
         (["--size", "830*480"], "the nearest is 832\\*480"),

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import Field, dataclass, field, fields
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from wan.commands import program
@@ -63,7 +64,13 @@ class Parser(argparse.ArgumentParser):
     """argparse that reports a bad flag like every other bad input: one sentence, exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        raise InvalidInput(f"{message} (see `{self.prog} --help`)")
+        raise InvalidInput(f"{message}{self._flag_meant(message)} (see `{self.prog} --help`)")
+
+    def _flag_meant(self, message: str) -> str:
+        """For a flag that is not there, the one that it looks like."""
+        kind, _, words = message.partition(": ")
+        near = get_close_matches(words.split("=")[0].split(" ")[0], self._option_string_actions, n=1)
+        return f"; did you mean {near[0]}?" if kind == "unrecognized arguments" and near else ""
 
 
 def make_parser(command: str, description: str | None, **kwargs: Any) -> Parser:
