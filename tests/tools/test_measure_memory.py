@@ -67,6 +67,7 @@ WATCHED = """
 import mmap, sys
 from pathlib import Path
 import numpy as np
+import door  # finds the package where it is not installed
 from memory import watch as memory_watch
 MIB = 2**20
 file = Path(sys.argv[1])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+import door  # noqa: F401  (finds the package where it is not installed)
 from memory.synthetic import TASK
 from memory.watch import MemoryWatch
 from wan.configs import WAN_CONFIGS
