@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.cli.conftest import Refusal
 from tests.goldens import materialise
 from wan.cli import compare as command
 from wan.cli.main import run
@@ -20,14 +21,6 @@ SMALL = [*TASK, "--size", "32*32", "--frame_num", "9", "--sample_steps", "6", "-
 
 def compare(*flags: str) -> None:
     command.main(list(flags))
-
-
-def refusal(flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The sentence on stderr of a call that must end with exit code 2."""
-    assert run("compare", flags) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("compare_cfg_baseline.py: ") and error.count("\n") == 1
-    return error
 
 
 def data(folder: Path) -> dict[str, Any]:
@@ -216,16 +209,8 @@ def test_a_large_model_runs_its_controls_when_asked(asked: bool, tmp_path: Path)
         (["--from_runs", "/nowhere/a", "/nowhere/b", "--control"], "--from_runs runs nothing, and --control runs more"),
     ],
 )
-def test_refusals(
-    flags: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert sentence in refusal(flags, capsys)
-    assert not list(tmp_path.iterdir())
+def test_refusals(flags: list[str], sentence: str, refusal: Refusal) -> None:
+    assert sentence in refusal("compare", flags)
 
 
 def test_defaults_follow_the_founding_documents(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

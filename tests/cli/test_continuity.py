@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import wan
+from tests.cli.conftest import Refusal
 from tests.goldens import input_image, materialise, recorded
 from wan.cli import continuity
 from wan.cli.main import run
@@ -16,14 +17,6 @@ from wan.runs.debug_latents import debug_step_files, iterate_debug_steps
 from wan.sampling.geometry import Geometry
 
 SMALL = ["--task", "t2v-demo", "--size", "32*32", "--num_frames", "17", "--num_inference_steps", "6", "--quiet"]
-
-
-def refusal(flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The sentence on stderr of a call that must end with exit code 2."""
-    assert run("continuity", flags) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("analyze_temporal_continuity.py: ") and error.count("\n") == 1
-    return error
 
 
 @pytest.fixture(scope="module")
@@ -178,13 +171,5 @@ def test_a_sweep_over_steps_encodes_its_image_once(
         (["--seed", "-1"], "--seed -1 must be 0 or more"),
     ],
 )
-def test_refusals(
-    flags: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert sentence in refusal(flags, capsys)
-    assert not list(tmp_path.iterdir())
+def test_refusals(flags: list[str], sentence: str, refusal: Refusal) -> None:
+    assert sentence in refusal("continuity", flags)

@@ -5,16 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cli.conftest import Refusal
 from wan.cli import continuity_demo
-from wan.cli.main import run
-
-
-def refusal(flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The sentence on stderr of a call that must end with exit code 2."""
-    assert run("continuity-demo", flags) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("analyze_continuity_simple.py: ") and error.count("\n") == 1
-    return error
 
 
 def test_demo_writes_what_the_founding_documents_name_and_says_simulated(
@@ -39,13 +31,5 @@ def test_demo_writes_what_the_founding_documents_name_and_says_simulated(
         (["--shift", "0"], "--shift 0 must be greater than 0"),
     ],
 )
-def test_refusals(
-    flags: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert sentence in refusal(flags, capsys)
-    assert not list(tmp_path.iterdir())
+def test_refusals(flags: list[str], sentence: str, refusal: Refusal) -> None:
+    assert sentence in refusal("continuity-demo", flags)

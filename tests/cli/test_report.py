@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Refusal
 from wan.analysis.page import command_block
 from wan.analysis.report import make_report
 from wan.cli import compare, continuity, continuity_demo, report
@@ -212,17 +213,8 @@ def test_a_page_is_never_written_over_unasked(folders: dict[str, Path], tmp_path
         (["--output", "page.pdf"], "--output page.pdf must end in .html"),
     ],
 )
-def test_refusals(
-    flags: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run("report", flags) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("report.py: ") and sentence in error and error.count("\n") == 1
+def test_refusals(flags: list[str], sentence: str, refusal: Refusal) -> None:
+    assert sentence in refusal("report", flags)
 
 
 def test_a_folder_of_results_stands_for_each_of_them(

@@ -23,6 +23,7 @@ from wan.loading.doctor import diagnose
 from wan.loading.download import check_disk, fetch, patterns_for, plan_download, repository_for
 from wan.loading.download_hubs import HuggingFace, ModelScope
 from wan.loading.fingerprint import read_manifest
+from wan.loading.layouts import LAYOUTS
 
 T2V = WAN_CONFIGS["t2v-A14B"]
 SHARD = "high_noise_model/diffusion_pytorch_model-00001-of-00002.safetensors"
@@ -187,8 +188,8 @@ def test_the_demo_needs_no_download() -> None:
 
 @pytest.mark.parametrize("task", [name for name, config in WAN_CONFIGS.items() if config.repositories])
 def test_every_task_has_both_layouts_published(task: str) -> None:
-    for layout in download.LAYOUT_NAMES:
-        assert repository_for(WAN_CONFIGS[task], layout).startswith("Wan-AI/")
+    for layout in LAYOUTS:
+        assert repository_for(WAN_CONFIGS[task], layout.name).startswith("Wan-AI/")
 
 
 def test_the_real_client_takes_what_the_stub_takes() -> None:

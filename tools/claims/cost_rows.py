@@ -8,7 +8,7 @@ from wan.analysis.comparison import CaseResult
 from wan.instruments.methods import Method
 from wan.job import prepare
 from wan.request import Request
-from wan.sampling.price import DenoiserSize, price
+from wan.sampling.price import price, published_size
 
 DRY_RUN = 'generate.py --task t2v-A14B --size "832*480" --frame_num 49 --sample_steps 20 --dry_run'
 _LOW, _HIGH, _HALF = (
@@ -74,7 +74,7 @@ def _saved_at_480p(method: Method) -> float:
     request = Request(task="t2v-A14B", prompt="", size=(832, 480), frame_num=49, sample_steps=20, shortcuts=shortcuts)
     job = prepare(request)
     config = job.config
-    size = DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)
+    size = published_size(config)
     return 1 - price(job.plan, size).fractions()["flops"]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 SPACES = ("x_t", "x0", "eps")
-PHASES = ("early", "middle", "late")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME
 from wan.analysis.debug import ANALYSIS_FOLDER, ANALYSIS_NAME
 from wan.analysis.measures import HEADLINES, MEASURES, Measure
 from wan.analysis.page import (
@@ -60,7 +61,7 @@ def section_for(folder: Path) -> MakeSection:
 
 def comparison_section(folder: Path, media: Media) -> Section:
     """A comparison: verdicts, measures of every method and control, pictures and videos."""
-    data = read_json(folder / "error_comparison.json")
+    data = read_json(folder / DATA_NAME)
     if "sides" not in data:
         return _earlier_runs_section(folder, data, media)
     measured = {name: side for name, side in data["sides"].items() if "cases" in side}
@@ -80,7 +81,7 @@ def comparison_section(folder: Path, media: Media) -> Section:
         media.show(folder / "cases.png", "every case"),
         media.show(folder / "latent_divergence.png", "drift of the latents"),
     ]
-    text = folder / "error_comparison.txt"
+    text = folder / REPORT_NAME
     if text.is_file():
         parts.append(folded("The report in full", preformatted(text.read_text(encoding="utf-8"))))
     parts += [heading("Make it again"), command_block(data["command"])]
@@ -124,7 +125,7 @@ def demo_section(folder: Path, media: Media) -> Section:
 
 
 _SECTIONS: Mapping[str, MakeSection] = {
-    "error_comparison.json": comparison_section,
+    DATA_NAME: comparison_section,
     "continuity_sweep.json": sweep_section,
     "continuity_statistics.json": continuity_section,
     f"{ANALYSIS_FOLDER}/{ANALYSIS_NAME}": debug_section,
@@ -167,7 +168,7 @@ def _earlier_runs_section(folder: Path, data: Mapping[str, Any], media: Media) -
         media.show(folder / SIDE_BY_SIDE, _PANELS),
         media.show(folder / "contact_sheet.png", "contact sheet"),
         media.show(folder / "per_frame.png", "quality of every frame"),
-        preformatted((folder / "error_comparison.txt").read_text(encoding="utf-8")),
+        preformatted((folder / REPORT_NAME).read_text(encoding="utf-8")),
     ]
     title = f"Comparison of {Path(data['method']).name} with {Path(data['baseline']).name}"
     return Section(title=title, content="\n".join(parts))

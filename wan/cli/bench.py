@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan.commands import command_line
-from wan.configs import WAN_CONFIGS, TaskConfig
+from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, make_parser, values_of
 from wan.instruments.flags import DEMO_TASK
@@ -16,7 +16,7 @@ from wan.machine import Machine
 from wan.request import Request
 from wan.runs import environment_versions, write_json_atomic
 from wan.runs.folders import refuse_existing
-from wan.sampling.price import DenoiserSize
+from wan.sampling.price import DenoiserSize, published_size
 
 if TYPE_CHECKING:  # these import torch, which takes seconds that --help need not wait for
     from wan.instruments.bench.variants import Setting
@@ -95,7 +95,7 @@ def time_random_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     from wan.models.devices import DTYPES, pick_device
 
     config = replace(job.config, num_layers=args.layers or job.config.num_layers)
-    case = _case(replace(job, config=config), _size(config))
+    case = _case(replace(job, config=config), published_size(config))
     case.plans()  # what cannot be planned is refused before weights are made
     device, dtype = pick_device(args.device), args.dtype or config.param_dtype
     model = RandomModel(
@@ -134,10 +134,6 @@ def _heading(case: "Setting", args: argparse.Namespace) -> dict[str, Any]:
         "repeats": args.repeats,
         "attention": args.attention,
     }
-
-
-def _size(config: TaskConfig) -> DenoiserSize:
-    return DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)
 
 
 def _refuse_bad_values(args: argparse.Namespace) -> None:

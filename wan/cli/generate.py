@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
-from wan.job import Job, prepare
-from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
+from wan.job import Job, open_job_checkpoint, prepare
+from wan.loading.layouts import find_checkpoint_dir
 from wan.loading.vocabulary import read_vocabulary
 from wan.request import OUTPUT, add_request_flags, request_of
-from wan.sampling.price import DenoiserSize, price
+from wan.sampling.price import DenoiserSize, price, published_size
 from wan.sampling.table import format_plan, format_price
 
 
@@ -61,7 +61,6 @@ def list_vocabulary(job: Job) -> None:
 
 
 def _denoiser_size(job: Job) -> DenoiserSize:
-    config = job.config
-    if job.request.ckpt_dir or config.bundled_checkpoint:
-        return open_checkpoint(config, find_checkpoint_dir(config, job.request.ckpt_dir)).denoiser_size
-    return DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)
+    if job.request.ckpt_dir or job.config.bundled_checkpoint:
+        return open_job_checkpoint(job).denoiser_size
+    return published_size(job.config)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wan.analysis.comparison import Yardsticks, judge
-from wan.analysis.comparison_report import format_method
+from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME, format_method
 from wan.analysis.divergence import relative_difference
 from wan.analysis.measures import Cost, Observation
 from wan.errors import InvalidInput
@@ -46,9 +46,9 @@ def compare_earlier_runs(folders: Sequence[Path], job: Job, say: Callable[[str],
     result = judge(observation, prompt=records[1]["prompt"], seed=records[1]["seed"], divergence=[drift])
     yardsticks = Yardsticks(missing="not known: two runs made earlier come without controls")
     text = format_method(f"{METHOD_TITLE} {folders[1].name}", [result], yardsticks=yardsticks) + "\n"
-    write_text_atomic(directory / "error_comparison.txt", text)
+    write_text_atomic(directory / REPORT_NAME, text)
     write_json_atomic(
-        directory / "error_comparison.json",
+        directory / DATA_NAME,
         {"baseline": str(folders[0]), "method": str(folders[1]), "result": result.as_dict()},
     )
     title = f"{result.prompt!r}, seed {result.seed}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from wan.analysis.comparison import CaseResult, Yardsticks, finite, summarise, verdicts
 from wan.analysis.comparison_plots import plot_cases, plot_divergence
-from wan.analysis.comparison_report import format_controls, format_method
+from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME, format_controls, format_method
 from wan.commands import command_line
 from wan.instruments.compare import Comparer
 from wan.instruments.flags import Case
@@ -18,7 +18,6 @@ from wan.runs import write_json_atomic, write_text_atomic
 from wan.sampling.price import DenoiserSize
 from wan.session import Session
 
-REPORT_NAME, DATA_NAME = "error_comparison.txt", "error_comparison.json"
 CASES_FIGURE, DRIFT_FIGURE = "cases.png", "latent_divergence.png"
 
 

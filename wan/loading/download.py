@@ -16,7 +16,6 @@ from wan.loading.fingerprint import Manifest, fingerprint, write_manifest
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, check_whole
 from wan.loading.problems import DOWNLOAD
 
-LAYOUT_NAMES = ("official", "diffusers")
 DOWNLOAD_DIR = Path("checkpoints")
 
 

@@ -1,10 +1,8 @@
 """Weight files read by their headers alone: names and shapes of the tensors, and whether the file is whole."""
 
 import json
-import math
 import struct
 import zipfile
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -58,11 +56,6 @@ def is_lfs_pointer(path: Path) -> bool:
     """Whether a clone without git-lfs left its stand-in for the file."""
     with path.open("rb") as file:
         return file.read(len(_LFS_MAGIC)) == _LFS_MAGIC
-
-
-def count_elements(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Parameters in a file or component."""
-    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 
+from wan.configs import TaskConfig
 from wan.sampling.guidance import Branch, ClassifierFree
 from wan.sampling.plan import Expert, Plan, Step
 
@@ -26,6 +27,11 @@ class DenoiserSize:
         text = 2.0 * 2 * self.dim**2 * self.text_len
         attention = 4.0 * tokens * (tokens + self.text_len) * self.dim
         return self.num_layers * (tokens * per_token + text + attention)
+
+
+def published_size(config: TaskConfig) -> DenoiserSize:
+    """The size of a task's published denoiser, which needs no checkpoint."""
+    return DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

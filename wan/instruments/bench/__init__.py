@@ -1,1 +1,1 @@
-"""What the measuring tools for time and memory are made of: variants, timing in turns, random models, memory probes."""
+"""What `wan bench` is made of: variants, timing in turns, random models, tables."""
