@@ -19,6 +19,7 @@ from wan.loading.models import silence_loading_bars
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import batched, one_by_one
 from wan.models.devices import pick_device
+from wan.models.network_cache import CacheNetwork, uncached
 from wan.pipeline import Conditioning, Pipeline
 from wan.sampling.geometry import Geometry
 from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepTimer, TimerResume
@@ -30,7 +31,8 @@ from wan.sampling.protocols import Contexts
 class Sampled:
     """What one run of a plan made and used.
 
-    ``latents`` (C, F, h, w) float32. ``step_seconds``: pure inference; ``switch_seconds``: loading, moving and frame
+    ``latents`` (C, F, h, w) float32. ``forwards``, ``token_forwards`` and ``flops`` (of the blocks) are what really
+    ran, also under a cache. ``step_seconds``: pure inference; ``switch_seconds``: loading, moving and frame
     completion at every stage, the first one included.
     """
 
@@ -40,6 +42,7 @@ class Sampled:
     latents: Tensor
     forwards: int
     token_forwards: int
+    flops: float
     step_seconds: tuple[float, ...]
     switch_seconds: tuple[float, ...]
 
@@ -88,6 +91,7 @@ class Session:
         seed: int,
         observers: Sequence[Observer] = (),
         wrap: WrapDenoiser = as_it_is,
+        cache: CacheNetwork = uncached,
         timer: StepTimer | None = None,
     ) -> Sampled:
         """One run. The same prompt and seed give the same text and the same noise to every plan.
@@ -96,7 +100,7 @@ class Session:
         """
         contexts, conditioning = self.contexts(prompt), self.conditioning(plan.geometry)
         counter, timer = self.pipeline.forward_counter, timer or StepTimer(device=self.device)
-        forwards, token_forwards = counter.total, counter.token_forwards
+        forwards, token_forwards, flops = counter.total, counter.token_forwards, counter.flops
         with ExitStack() as stack:
             watching: list[Observer] = [timer, NaNGuard(), *observers]
             if self._show_progress:
@@ -108,6 +112,7 @@ class Session:
                 conditioning=conditioning,
                 observers=[*watching, TimerResume(timer)],
                 wrap=wrap,
+                cache=cache,
             )
         return Sampled(
             plan=plan,
@@ -116,6 +121,7 @@ class Session:
             latents=latents,
             forwards=counter.total - forwards,
             token_forwards=counter.token_forwards - token_forwards,
+            flops=counter.flops - flops,
             step_seconds=tuple(timer.step_seconds),
             switch_seconds=tuple(timer.switch_seconds),
         )

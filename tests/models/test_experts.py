@@ -78,7 +78,7 @@ def run(store: ExpertStore, *observers: Observer) -> Tensor:
                 Branch.COND: padded(golden["prompt_embeds"]),
                 Branch.UNCOND: padded(golden["negative_embeds"]),
             },
-            experts=ExpertPool(store, evaluate=one_by_one, on_forward=ForwardCounter()),
+            experts=ExpertPool(store, steps=len(made.steps), evaluate=one_by_one, count=ForwardCounter()),
             solver=make_solver(made),
             latent_input=TextOnly(),
             completion=repeat,

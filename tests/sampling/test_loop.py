@@ -47,7 +47,8 @@ def run(
     pool = ExpertPool(
         KeptExperts(lambda expert: lambda device: denoiser(MODELS[expert]), device=CPU),
         evaluate=evaluate,
-        on_forward=counter or ForwardCounter(),
+        steps=len(plan.steps),
+        count=counter or ForwardCounter(),
     )
     contexts = {Branch.COND: padded(golden["prompt_embeds"]), Branch.UNCOND: padded(golden["negative_embeds"])}
     frames = plan.geometry.latent_frames

@@ -21,7 +21,6 @@ from wan.runs import LATENTS_NAME, VIDEO_NAME, RunRecord
 from wan.runs.latents import save_latents
 from wan.runs.video import write_frames
 from wan.sampling.observers import Observer
-from wan.sampling.price import DenoiserSize, price
 from wan.session import Sampled, Session
 
 SIDE_BY_SIDE, CONTACT_SHEET, PER_FRAME = "side_by_side.mp4", "contact_sheet.png", "per_frame.png"
@@ -127,16 +126,15 @@ def make(
     sampled = session.sample(method.plan, prompt=case.prompt, seed=case.seed + method.seed_shift, observers=observers)
     start = perf_counter()
     video = session.decode(sampled.latents)
-    size = session.checkpoint.denoiser_size
-    return video, cost_of(sampled, size, decode_seconds=perf_counter() - start), sampled
+    return video, cost_of(sampled, decode_seconds=perf_counter() - start), sampled
 
 
-def cost_of(sampled: Sampled, size: DenoiserSize, *, decode_seconds: float) -> Cost:
+def cost_of(sampled: Sampled, *, decode_seconds: float) -> Cost:
     """What a run used."""
     return Cost(
         forwards=sampled.forwards,
         token_forwards=sampled.token_forwards,
-        flops=price(sampled.plan, size).planned.flops,
+        flops=sampled.flops,
         inference_seconds=sampled.inference_seconds,
         switch_seconds=sum(sampled.switch_seconds),
         decode_seconds=decode_seconds,

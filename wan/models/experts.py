@@ -10,7 +10,8 @@ import torch
 from diffusers import WanTransformer3DModel
 
 from wan.models.cache import WrapDenoiser, as_it_is
-from wan.models.denoiser import BindNetwork, Evaluate, OnForward, TextConditioned, WanDenoiser
+from wan.models.denoiser import BindNetwork, CountWork, Evaluate, TextConditioned, WanDenoiser
+from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.positions import spaced_frames
 from wan.sampling.plan import Expert, Stage
 from wan.sampling.protocols import Denoiser
@@ -132,36 +133,48 @@ def expert_store(mode: str, prepare: Prepare, *, device: torch.device, order: Se
 class ExpertPool:
     """Hands out the denoiser of a stage; ``bind`` wraps a loaded transformer with its image features, if it has any.
 
-    ``wrap`` puts a cache around every stage's denoiser (``wan.models.cache``).
+    ``steps``: of the whole run. ``wrap`` puts a cache around every stage's denoiser (``wan.models.cache``),
+    ``cache`` one on its network (``wan.models.network_cache``).
     """
 
     def __init__(
         self,
         store: ExpertStore,
         *,
+        steps: int,
         evaluate: Evaluate,
-        on_forward: OnForward,
+        count: CountWork,
         bind: BindNetwork = TextConditioned,
         wrap: WrapDenoiser = as_it_is,
+        cache: CacheNetwork = uncached,
     ) -> None:
         self._store = store
+        self._steps = steps
         self._evaluate = evaluate
-        self._on_forward = on_forward
+        self._count = count
         self._bind = bind
         self._wrap = wrap
+        self._cache = cache
 
     @contextmanager
     def resident(self, stage: Stage) -> Iterator[Denoiser]:
         """The stage's expert on the device for the length of the block; the denoiser is of no use after it."""
         model = self._store.take(stage.expert)
-        denoiser = WanDenoiser(
-            self._bind(model), expert=stage.expert, evaluate=self._evaluate, on_forward=self._on_forward
-        )
         try:
-            with spaced_frames(model, stage.position_stride):
-                yield self._wrap(denoiser)
+            with spaced_frames(model, stage.position_stride), self._cache(model, stage) as cache:
+                denoiser = WanDenoiser(
+                    self._bind(model),
+                    expert=stage.expert,
+                    steps=self._steps,
+                    evaluate=self._evaluate,
+                    count=self._count,
+                    cache=cache,
+                )
+                try:
+                    yield self._wrap(denoiser)
+                finally:
+                    denoiser.release()
         finally:
-            denoiser.release()
             self._store.give_back(model)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -122,15 +122,29 @@ class TimerResume(Observer):
 
 @dataclass(slots=True)
 class ForwardCounter:
-    """Counts what the denoisers really evaluated: called by them at every forward, one count per branch."""
+    """Counts what the denoisers really evaluated: called by them at every forward, one count per branch.
+
+    A forward counts when its last block has run to the end; ``work`` has the FLOPs of the blocks' parts that ran, also
+    of a forward that a cache cut short, and not those of an instrument's forwards beside the run.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     token_forwards: int = 0
+    flops_by: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, expert: str, branch: Branch, tokens: int) -> None:
         self.counts[f"{expert}.{branch.value}"] += 1
         self.token_forwards += tokens
 
+    def work(self, flops: Mapping[str, float]) -> None:
+        """Add FLOPs by part of the blocks."""
+        for part, amount in flops.items():
+            self.flops_by[part] = self.flops_by.get(part, 0.0) + amount
+
     @property
     def total(self) -> int:
         return self.counts.total()
+
+    @property
+    def flops(self) -> float:
+        return sum(self.flops_by.values())

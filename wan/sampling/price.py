@@ -6,6 +6,9 @@ from wan.configs import TaskConfig
 from wan.sampling.guidance import Branch, ClassifierFree
 from wan.sampling.plan import Expert, Plan, Step
 
+SELF_ATTENTION, CROSS_ATTENTION, FEED_FORWARD = "self_attention", "cross_attention", "feed_forward"
+TEXT_KEYS = "text_keys_and_values"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenoiserSize:
@@ -23,10 +26,18 @@ class DenoiserSize:
         (2 d^2 over T positions) are counted apart. Norms, rotary embedding, modulation and the two border projections
         are left out (below 1 % at the official sizes). A14B, 32,760 tokens: 1.68 PFLOP.
         """
-        per_token = 2.0 * (6 * self.dim**2 + 2 * self.dim * self.ffn_dim)
-        text = 2.0 * 2 * self.dim**2 * self.text_len
-        attention = 4.0 * tokens * (tokens + self.text_len) * self.dim
-        return self.num_layers * (tokens * per_token + text + attention)
+        return self.num_layers * sum(self.part_flops(tokens).values())
+
+    def part_flops(self, tokens: int) -> dict[str, float]:
+        """The parts of one block, by name: what a cache may leave out one by one. Their sum times the number of blocks
+        is ``forward_flops``."""
+        square = 2.0 * self.dim**2
+        return {
+            SELF_ATTENTION: 4 * square * tokens + 4.0 * tokens**2 * self.dim,
+            CROSS_ATTENTION: 2 * square * tokens + 4.0 * tokens * self.text_len * self.dim,
+            TEXT_KEYS: 2 * square * self.text_len,
+            FEED_FORWARD: 4.0 * tokens * self.dim * self.ffn_dim,
+        }
 
 
 def published_size(config: TaskConfig) -> DenoiserSize:

@@ -61,7 +61,7 @@ class RandomModel:
             plan,
             noise=self._noise,
             contexts=self._contexts,
-            experts=ExpertPool(self._store, evaluate=one_by_one, on_forward=self.forward_counter),
+            experts=ExpertPool(self._store, steps=len(plan.steps), evaluate=one_by_one, count=self.forward_counter),
             solver=make_solver(plan),
             latent_input=self._latent_input,
             completion=completion_for(plan.frame_completion),
