@@ -28,6 +28,7 @@ from wan.runs import (
 from wan.runs.latents import save_latents
 from wan.runs.video import write_image, write_video
 from wan.sampling.observers import Observer, StepEvent, StepTimer
+from wan.sampling.plan import Plan
 from wan.sampling.price import forwards_by, price
 from wan.sampling.table import format_plan, format_price, plan_record
 from wan.session import Session
@@ -171,13 +172,17 @@ class _Run:
         plan, counter = self.job.plan, pipeline.forward_counter
         shadow = self.debug.probe.shadow if self.debug else Counter[str]()
         executed = counter.counts - shadow
-        return {
-            "planned": plan.forwards,
-            "executed": executed.total(),
-            "planned_by": forwards_by(plan),
-            "executed_by": dict(executed),
-            "executed_token_forwards": counter.token_forwards,
-        } | ({"evaluated_beside": dict(shadow)} if shadow else {})
+        return (
+            _planned_forwards(plan)
+            | {
+                "executed": executed.total(),
+                "planned_by": forwards_by(plan),
+                "executed_by": dict(executed),
+                "executed_token_forwards": counter.token_forwards,
+                "executed_flops": counter.flops,
+            }
+            | ({"evaluated_beside": dict(shadow)} if shadow else {})
+        )
 
     def _timing(self, timer: StepTimer) -> dict[str, Any]:
         """Seconds. The first expert's load counts as model load, every later one as expert switch."""
@@ -238,11 +243,17 @@ def initial_record(job: Job, checkpoint: Checkpoint, *, seed: int, device: str) 
         "command": job.request.command(seed=seed),
         "settings": job.record() | {"device": device},
         "adjustments": list(job.notices),
-        "forwards": {"planned": plan.forwards, "executed": 0},
+        "forwards": _planned_forwards(plan) | {"executed": 0},
         "versions": environment_versions(device),
         "checkpoint": checkpoint_identity(checkpoint.path),
         "plan": plan_record(plan) | {"price": price(plan, checkpoint.denoiser_size).as_dict()},
     }
+
+
+def _planned_forwards(plan: Plan) -> dict[str, Any]:
+    """With a cache that decides while sampling, the plan has the most forwards that there can be."""
+    is_bound = plan.cache is not None and not plan.cache.is_planned
+    return {"planned": plan.forwards} | ({"planned_is_upper_bound": True} if is_bound else {})
 
 
 def run_metadata(record: RunRecord) -> dict[str, str]:

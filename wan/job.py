@@ -82,7 +82,7 @@ def prepare(
     _check_save_file(request, config)
     if request.prompt is None:
         notices.append(f"no --prompt given, using the example prompt: {config.example_prompt!r}")
-    settings = _settings(request, config, notices)
+    settings = _settings(request, config, notices, has_image=path is not None)
     plan = make_plan(settings, geometry)
     notices += shortcut_notices(settings)
     return Job(
@@ -150,7 +150,7 @@ def _geometry(request: Request, config: TaskConfig, image: "Image | None", notic
     return geometry
 
 
-def _settings(request: Request, config: TaskConfig, notices: list[str]) -> SamplingSettings:
+def _settings(request: Request, config: TaskConfig, notices: list[str], *, has_image: bool) -> SamplingSettings:
     scales = request.sample_guide_scale
     if scales is not None and len(scales) == 2 and not config.has_two_experts:
         raise InvalidInput(f"--sample_guide_scale takes one value for --task {config.name}, not {len(scales)}")
@@ -168,6 +168,7 @@ def _settings(request: Request, config: TaskConfig, notices: list[str]) -> Sampl
         shift=shift,
         guide_scale=config.sample_guide_scale if scales is None else (scales[0], scales[-1]),
         shortcuts=request.shortcuts,
+        has_image=has_image,
     )
 
 

@@ -29,7 +29,8 @@ from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import BindNetwork, Evaluate, TextConditioned, one_by_one
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
-from wan.models.network_cache import CacheNetwork, uncached
+from wan.models.network_cache import CacheNetwork
+from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.conditioning import LatentInput, TextOnly
@@ -145,17 +146,18 @@ class Pipeline:
         offload: str | None = None,
         observers: Sequence[Observer] = (),
         wrap: WrapDenoiser = as_it_is,
-        cache: CacheNetwork = uncached,
+        cache: CacheNetwork | None = None,
         completion: Completion | None = None,
     ) -> Tensor:
         """Latents (C, F, h, w), float32, for a plan and a seed; the noise is drawn for all latent frames at once.
 
         ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
-        ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``), ``cache`` one
-        on their networks (``wan.models.network_cache``); ``completion`` stands in for the plan's. One call runs at a
+        ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
+        their networks (``wan.models.network_cache``) and ``completion`` stand in for the plan's. One call runs at a
         time, because a stage sets up the networks for itself: another thread's call waits.
         """
         generator = torch.Generator(device=self.device).manual_seed(seed)
+        planned = cache_of(plan)
         noise = torch.randn(plan.geometry.latent_shape(), generator=generator, device=self.device)
         experts = ExpertPool(
             self._expert_store(offload or self._offload, plan),
@@ -163,8 +165,8 @@ class Pipeline:
             evaluate=self._evaluate,
             count=self.forward_counter,
             bind=conditioning.bind,
-            wrap=wrap,
-            cache=cache,
+            wrap=lambda denoiser: wrap(planned.wrap(denoiser)),
+            cache=cache or planned.network,
         )
         with self._turn:
             latents = sample(
@@ -218,6 +220,7 @@ class Pipeline:
             shift=shift,
             guide_scale=guide_scale,
             shortcuts=shortcuts_from(shortcuts),
+            has_image=image is not None,
         )
         plan = make_plan(settings, geometry)
         conditioning = self.condition(image, geometry)

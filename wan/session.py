@@ -19,7 +19,7 @@ from wan.loading.models import silence_loading_bars
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import batched, one_by_one
 from wan.models.devices import pick_device
-from wan.models.network_cache import CacheNetwork, uncached
+from wan.models.network_cache import CacheNetwork
 from wan.pipeline import Conditioning, Pipeline
 from wan.sampling.geometry import Geometry
 from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepTimer, TimerResume
@@ -91,12 +91,13 @@ class Session:
         seed: int,
         observers: Sequence[Observer] = (),
         wrap: WrapDenoiser = as_it_is,
-        cache: CacheNetwork = uncached,
+        cache: CacheNetwork | None = None,
         timer: StepTimer | None = None,
     ) -> Sampled:
         """One run. The same prompt and seed give the same text and the same noise to every plan.
 
-        ``timer``: the caller's, which keeps what was timed when the run ends early.
+        ``wrap`` and ``cache``: see ``Pipeline.sample``. ``timer``: the caller's, which keeps what was timed when the run
+        ends early.
         """
         contexts, conditioning = self.contexts(prompt), self.conditioning(plan.geometry)
         counter, timer = self.pipeline.forward_counter, timer or StepTimer(device=self.device)

@@ -10,7 +10,8 @@ from wan.shortcuts import Shortcuts, shortcut_values
 class SamplingSettings(Shortcuts):
     """Everything that decides the plan, apart from the video's shape: the official settings, and the shortcuts.
 
-    ``boundary`` None means a single expert, which is guided by ``low_noise_guidance_scale``.
+    ``boundary`` None means a single expert, which is guided by ``low_noise_guidance_scale``. ``curve``: whose curve
+    MagCache takes (``wan.sampling.mag_curves``), the task's.
     """
 
     solver: str
@@ -19,6 +20,7 @@ class SamplingSettings(Shortcuts):
     boundary: float | None
     low_noise_guidance_scale: float
     high_noise_guidance_scale: float
+    curve: str | None = None
 
 
 def guidance_scales(value: float | tuple[float, float]) -> tuple[float, float]:
@@ -39,6 +41,7 @@ def default_settings(config: TaskConfig) -> SamplingSettings:
         boundary=config.boundary,
         low_noise_guidance_scale=low,
         high_noise_guidance_scale=high,
+        curve=config.name,
     )
 
 
@@ -50,6 +53,7 @@ def settings_from(
     shift: float,
     guide_scale: float | tuple[float, float],
     shortcuts: Shortcuts,
+    has_image: bool = False,
 ) -> SamplingSettings:
     """The arguments of ``generate``, official and ours, as settings."""
     low, high = guidance_scales(guide_scale)
@@ -60,5 +64,6 @@ def settings_from(
         boundary=config.boundary,
         low_noise_guidance_scale=low,
         high_noise_guidance_scale=high,
+        curve=f"{config.name}-image" if has_image and config.image == "optional" else config.name,
         **shortcut_values(shortcuts),
     )

@@ -4,6 +4,7 @@ A new shortcut is a field here, and a policy that turns it into columns of the p
 """
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict
@@ -19,6 +20,17 @@ FRAME_POSITIONS: Mapping[str, int] = {"consecutive": 1, "spread": 2}
 DEFAULT_TRUNCATION_MODE = "decay"  # the closest to the same-seed baseline, by measurement
 DEFAULT_FRAME_POSITIONS = "consecutive"  # what the founding documents describe; "spread" is closer to the baseline
 
+CACHE_KNOBS: Mapping[str, tuple[str, ...]] = {
+    "none": (),
+    "sea": ("threshold", "max_skips", "order"),
+    "mag": ("threshold", "max_skips", "retention"),
+    "first_block": ("threshold",),
+    "taylor": ("order", "interval"),
+}
+"""The caches and the knobs that each has: ``cache_threshold`` and so on; unset ones are at the cache's default."""
+_ALL_KNOBS = ("threshold", "max_skips", "retention", "order", "interval")
+_MAX_ORDER = {"sea": 1, "taylor": 2}
+
 GROUP = "shortcuts (all off by default)"
 _HALF_FRAME, _IMPROVED = "enable_half_frame_generation", "enable_improved_frame_completion"
 
@@ -26,6 +38,31 @@ _HALF_FRAME, _IMPROVED = "enable_half_frame_generation", "enable_improved_frame_
 def _refuse_unknown(name: str, value: str | None, known: tuple[str, ...]) -> None:
     if value is not None and value not in known:
         raise InvalidInput(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
+
+
+def _refuse_alien_knobs(asked: "Shortcuts") -> None:
+    for knob in _ALL_KNOBS:
+        if getattr(asked, f"cache_{knob}") is not None and knob not in CACHE_KNOBS[asked.cache]:
+            having = " or ".join(name for name, knobs in CACHE_KNOBS.items() if knob in knobs)
+            raise InvalidInput(
+                f"--cache_{knob} has no effect with --cache {asked.cache}; leave it out, or use --cache {having}"
+            )
+
+
+def _refuse_bad_knobs(asked: "Shortcuts") -> None:
+    """The knobs' ranges; NaN is in none of them."""
+    highest = _MAX_ORDER.get(asked.cache, 0)
+    rules = (
+        ("threshold", 0.0, math.inf, "0 (skip nothing) or more"),
+        ("max_skips", 1, math.inf, "1 or more"),
+        ("retention", 0.0, 1.0, "from 0 to 1"),
+        ("order", 0, highest, f"0 to {highest} with --cache {asked.cache}"),
+        ("interval", 1, math.inf, "1 (skip nothing) or more"),
+    )
+    for knob, low, high, rule in rules:
+        value = getattr(asked, f"cache_{knob}")
+        if value is not None and not (low <= value <= high and value != math.inf):
+            raise InvalidInput(f"--cache_{knob} {value:g} must be {rule}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +104,37 @@ class Shortcuts:
         choices=tuple(FRAME_POSITIONS),
     )
 
+    cache: str = flag(
+        "none",
+        "skip most of the network where it has changed little: mag by a published curve and taylor at fixed intervals, "
+        "both decided in the plan; sea and first_block by what they see while sampling",
+        group=GROUP,
+        choices=tuple(CACHE_KNOBS),
+    )
+    cache_threshold: float | None = flag(
+        None,
+        "how much may change before a step is computed: sea (0.25), mag (0.06) and first_block (0.1); 0 skips nothing",
+        group=GROUP,
+        read=float,
+        metavar="E",
+    )
+    cache_max_skips: int | None = flag(
+        None, "at most so many skipped steps in a row: sea, mag (2)", group=GROUP, read=int, metavar="K"
+    )
+    cache_retention: float | None = flag(
+        None,
+        "share of an expert's first steps that is never skipped: mag (published: 0.4 for T2V, 0.1 for I2V, 0.2 for 5B)",
+        group=GROUP,
+        read=float,
+        metavar="R",
+    )
+    cache_order: int | None = flag(
+        None, "order of the forecast: sea 0 or 1 (1), taylor 0 to 2 (1)", group=GROUP, read=int, metavar="ORDER"
+    )
+    cache_interval: int | None = flag(
+        None, "compute every N-th step: taylor (2); 1 skips nothing", group=GROUP, read=int, metavar="N"
+    )
+
     def __post_init__(self) -> None:
         for name in ("cfg_truncate_steps", "cfg_truncate_high_noise_steps"):
             if (count := getattr(self, name)) < 0:
@@ -76,6 +144,9 @@ class Shortcuts:
         _refuse_unknown("--frame_positions", self.frame_positions, tuple(FRAME_POSITIONS))
         if self.frame_completion is None and self.frame_positions != DEFAULT_FRAME_POSITIONS:
             raise InvalidInput(f"--frame_positions {self.frame_positions} needs --{_HALF_FRAME}; give both")
+        _refuse_unknown("--cache", self.cache, tuple(CACHE_KNOBS))
+        _refuse_alien_knobs(self)
+        _refuse_bad_knobs(self)
 
     @property
     def is_half_frame(self) -> bool:
@@ -96,6 +167,12 @@ class ShortcutArgs(TypedDict, total=False):
     enable_improved_frame_completion: bool
     frame_completion: Literal["repeat", "improved", "interpolate"] | None
     frame_positions: Literal["consecutive", "spread"] | None
+    cache: Literal["none", "sea", "mag", "first_block", "taylor"]
+    cache_threshold: float | None
+    cache_max_skips: int | None
+    cache_retention: float | None
+    cache_order: int | None
+    cache_interval: int | None
 
 
 def add_shortcut_flags(groups: Groups) -> None:
@@ -150,6 +227,10 @@ def shortcut_label(values: Mapping[str, Any]) -> str:
     if completion := values.get("frame_completion"):
         positions = values.get("frame_positions", DEFAULT_FRAME_POSITIONS)  # runs made before there was a choice
         parts.append(f"half-frame ({completion}, {positions} positions)")
+    if (cache := values.get("cache", "none")) != "none":  # older runs have none
+        knobs = {knob.replace("_", " "): values.get(f"cache_{knob}") for knob in CACHE_KNOBS[cache]}
+        given = ", ".join(f"{knob} {value:g}" for knob, value in knobs.items() if value is not None)
+        parts.append(f"{cache} cache" + (f" ({given})" if given else ""))
     return "; ".join(parts) or "none"
 
 

@@ -98,7 +98,12 @@ class Comparer:
             write_frames(folder / VIDEO_NAME, frames, fps=job.config.sample_fps, metadata=metadata)
             record.update(
                 outputs={"video": str(folder / VIDEO_NAME), "latents": str(folder / LATENTS_NAME)},
-                forwards={"planned": method.plan.forwards, "executed": sampled.forwards},
+                forwards=record.sections["forwards"]
+                | {
+                    "executed": sampled.forwards,
+                    "executed_token_forwards": sampled.token_forwards,
+                    "executed_flops": sampled.flops,
+                },
                 timing={
                     "inference": cost.inference_seconds,
                     "expert_switch": cost.switch_seconds,

@@ -77,11 +77,12 @@ def _differences(records: list[dict[str, Any]]) -> list[str]:
 
 
 def _cost(record: dict[str, Any]) -> Cost:
-    planned, timing = record["plan"]["price"]["planned"], record.get("timing", {})
+    planned, ran, timing = record["plan"]["price"]["planned"], record["forwards"], record.get("timing", {})
+    # runs made before these were recorded have no cache, and executed what was planned
     return Cost(
-        forwards=planned["forwards"],
-        token_forwards=planned["token_forwards"],
-        flops=planned["flops"],
+        forwards=ran.get("executed", planned["forwards"]),
+        token_forwards=ran.get("executed_token_forwards", planned["token_forwards"]),
+        flops=ran.get("executed_flops", planned["flops"]),
         inference_seconds=timing.get("inference", 0.0),
         switch_seconds=timing.get("expert_switch", 0.0),
         decode_seconds=timing.get("decode", 0.0),

@@ -17,6 +17,7 @@ DEFAULT_LOW_STEPS, DEFAULT_HIGH_STEPS = 5, 3
 OTHER_SEED_SHIFT = 1000
 BASELINE, OTHER_SEED, SAME_SEED = "baseline", "control_other_seed", "control_same_seed"
 
+CACHE_FLAGS = ("cache", "cache_threshold", "cache_max_skips", "cache_retention", "cache_order", "cache_interval")
 CFG_FLAGS = ("cfg_truncate_steps", "cfg_truncate_high_noise_steps")
 HALF_FLAGS = ("enable_half_frame_generation", "enable_improved_frame_completion", "frame_completion", "frame_positions")
 
@@ -59,7 +60,8 @@ MODES: Mapping[str, Mode] = {
     "improved_vs_baseline": Mode(methods=("improved_half_frame",), flags=HALF_FLAGS),
     "combined_vs_baseline": Mode(methods=("combined",), flags=CFG_FLAGS + HALF_FLAGS),
     "cfg_vs_half": Mode(methods=("cfg_truncated", "half_frame"), flags=CFG_FLAGS + HALF_FLAGS),
-    "custom": Mode(methods=("custom",), flags=CFG_FLAGS + HALF_FLAGS),
+    "cache_vs_baseline": Mode(methods=("cached",), flags=CACHE_FLAGS),
+    "custom": Mode(methods=("custom",), flags=CFG_FLAGS + HALF_FLAGS + CACHE_FLAGS),
 }
 TITLES = {
     "baseline": "Baseline方法 (baseline)",
@@ -67,6 +69,7 @@ TITLES = {
     "half_frame": "帧截断方法 (half-frame generation)",
     "improved_half_frame": "改进帧截断方法 (half-frame, improved completion)",
     "combined": "组合优化方法 (CFG truncation + half-frame)",
+    "cached": "缓存方法 (cache)",
     "custom": "自定义方法 (custom)",
 }
 
@@ -82,13 +85,16 @@ def complete_switches(args: argparse.Namespace) -> None:
     ``InvalidInput`` for flags that the mode does not use.
     """
     mode = MODES[args.comparison_mode]
-    alien = [flag for flag in CFG_FLAGS + HALF_FLAGS if getattr(args, flag) and flag not in mode.flags]
+    given = [flag for flag in CFG_FLAGS + HALF_FLAGS + CACHE_FLAGS if _is_given(flag, getattr(args, flag))]
+    alien = [flag for flag in given if flag not in mode.flags]
     if alien:
+        other = "cache_vs_baseline" if alien[0] in CACHE_FLAGS else "combined_vs_baseline"
         raise InvalidInput(
             f"--{alien[0]} has no effect in --comparison_mode {args.comparison_mode}; leave it out, or use "
-            "combined_vs_baseline or custom"
+            f"{other} or custom"
         )
-    given = [flag for flag in CFG_FLAGS + HALF_FLAGS if getattr(args, flag)]
+    if args.comparison_mode == "cache_vs_baseline" and "cache" not in given:
+        raise InvalidInput("--comparison_mode cache_vs_baseline needs a cache to compare; give for example --cache sea")
     if args.comparison_mode == "custom":
         if not given:
             raise InvalidInput(
@@ -99,6 +105,11 @@ def complete_switches(args: argparse.Namespace) -> None:
         args.enable_half_frame_generation = True
     if args.comparison_mode == "improved_vs_baseline" or (args.comparison_mode == "combined_vs_baseline" and not given):
         args.enable_improved_frame_completion = True
+
+
+def _is_given(flag: str, value: object) -> bool:
+    """Whether a flag asks for something: a threshold of 0 does, 0 truncated steps do not."""
+    return value not in (None, "none") and value is not False and not (flag in CFG_FLAGS and value == 0)
 
 
 def complete_shortcuts(mode_name: str, job: Job) -> tuple[Job, list[str]]:

@@ -167,7 +167,7 @@ class _Forward:
 
     def __call__(self, branches: Branches, hidden_states: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
         name = "+".join(branch.value for branch in branches)
-        with self.network.model.cache_context(name, **self.where), self.around(branches):
+        with self.around(branches), self.network.model.cache_context(name, **self.where):
             velocity = self.network(hidden_states, timestep, context)
         self.ran(branches, self.meter.read(len(hidden_states)))
         return velocity

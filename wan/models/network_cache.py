@@ -83,20 +83,26 @@ class DiffusersCache:
         with metered_blocks(model) as meter, ExitStack() as stack:
             stack.callback(_take_off, model, bare)
             model.enable_cache(self._config_for(stage, clock))
-            yield _Hooked(meter, clock, bare=bare, hooked=_Forwards(model))
+            yield _Hooked(meter, model, clock, bare=bare, hooked=_Forwards(model))
 
 
 class _Hooked(StageCache):
     """diffusers' hooks, told the step; an instrument's calls go past them."""
 
-    def __init__(self, meter: Meter, clock: Clock, *, bare: "_Forwards", hooked: "_Forwards") -> None:
+    def __init__(
+        self, meter: Meter, model: WanTransformer3DModel, clock: Clock, *, bare: "_Forwards", hooked: "_Forwards"
+    ) -> None:
         super().__init__(meter)
+        self._model = model
         self._clock = clock
         self._bare = bare
         self._hooked = hooked
 
     @contextmanager
     def during(self, step: Step, branches: tuple[Branch, ...]) -> Iterator[None]:
+        if not set(step.branches) <= set(self._clock.step.branches):
+            # a branch comes back that the step before did not have: all start anew, or they would decide apart
+            HookRegistry.check_if_exists_or_initialize(self._model).reset_stateful_hooks()
         self._clock.step = step
         yield
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 
+from wan.sampling.cache_settings import CacheSettings
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch, Guidance
 
@@ -71,15 +72,16 @@ class Plan:
     boundary: float | None
     frame_completion: str | None
     steps: tuple[Step, ...]
+    cache: CacheSettings | None = None
     notices: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return tuple(_group(self.steps))
+        return tuple(stages_of(self.steps))
 
     @property
     def forwards(self) -> int:
-        """Planned evaluations of a denoiser, one per branch and step."""
+        """Planned evaluations of a denoiser, one per branch and step; at most these, where a cache decides later."""
         return sum(len(step.evaluated) for step in self.steps)
 
     @property
@@ -92,6 +94,7 @@ class Plan:
         return tuple(step.timestep for step in self.steps)
 
 
-def _group(steps: tuple[Step, ...]) -> Iterator[Stage]:
+def stages_of(steps: tuple[Step, ...]) -> Iterator[Stage]:
+    """The stages that steps fall into."""
     for (expert, frames, stride), group in groupby(steps, key=lambda s: (s.expert, s.latent_frames, s.position_stride)):
         yield Stage(expert=expert, latent_frames=frames, position_stride=stride, steps=tuple(group))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from wan.errors import InvalidInput
+from wan.sampling.cache_policies import plan_cache
+from wan.sampling.cache_settings import cache_settings
 from wan.sampling.geometry import Geometry, half_latent_frames
 from wan.sampling.guidance import (
     TRUNCATION_MODES,
@@ -42,6 +44,8 @@ def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
         )
         for index, (sigma, sigma_next) in enumerate(pairwise(grid.sigmas))
     )
+    cache = cache_settings(settings)
+    steps, cache_notices = plan_cache(settings, cache, steps)
     return Plan(
         geometry=geometry,
         solver=settings.solver,
@@ -49,7 +53,8 @@ def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
         boundary=settings.boundary,
         frame_completion=settings.frame_completion,
         steps=steps,
-        notices=tuple(notices),
+        cache=cache,
+        notices=(*notices, *cache_notices),
     )
 
 

@@ -23,7 +23,7 @@ def format_plan(plan: Plan) -> str:
             lines.append(_stage_change(plan, number))
         lines += [
             f"{step.index + 1:>4}  {step.sigma:>8.6f}  {step.timestep:>4}  {_EXPERT_NAMES[step.expert]:<10}  "
-            f"{_frames(step):>13}  {len(step.evaluated):>6}  {step.guidance.label}"
+            f"{_frames(step):>13}  {len(step.evaluated):>6}  {_guidance(step)}"
             for step in stage.steps
         ]
     return "\n".join(lines)
@@ -50,6 +50,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "shift": plan.shift,
         "boundary": plan.boundary,
         "frame_completion": plan.frame_completion,
+        "cache": plan.cache.record() if plan.cache else None,
         "steps": [
             {
                 "index": step.index,
@@ -59,6 +60,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
                 "latent_frames": step.latent_frames,
                 "position_stride": step.position_stride,
                 "branches": [branch.value for branch in step.evaluated],
+                "cached": [branch.value for branch in step.branches if branch in step.cached],
                 "guidance": step.guidance.label,
             }
             for step in plan.steps
@@ -72,6 +74,10 @@ def plan_record(plan: Plan) -> dict[str, Any]:
 
 def _frames(step: Step) -> str:
     return f"{step.latent_frames}" if step.position_stride == 1 else f"{step.latent_frames} every 2nd"
+
+
+def _guidance(step: Step) -> str:
+    return f"{step.guidance.label}, from the cache" if step.cached else step.guidance.label
 
 
 def _stage_change(plan: Plan, number: int) -> str:
