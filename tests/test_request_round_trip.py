@@ -12,7 +12,7 @@ from wan.machine import ATTENTIONS, DTYPE_NAMES, OFFLOADS, Machine
 from wan.request import Request, parse_request, request_of
 from wan.sampling.guidance import TRUNCATION_MODES
 from wan.sampling.schedule import SOLVER_NAMES
-from wan.shortcuts import FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
+from wan.shortcuts import CACHE_KNOBS, FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
 
 # what a shell can hand to a program: no NUL, and no half of a surrogate pair
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
@@ -25,16 +25,33 @@ def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | values
 
 
+KNOBS = {
+    "threshold": st.floats(0.0, 9.0),
+    "max_skips": st.integers(1, 9),
+    "retention": st.floats(0.0, 1.0),
+    "order": st.integers(0, 1),
+    "interval": st.integers(1, 9),
+}
+
+
 @st.composite
 def shortcuts(draw: st.DrawFn) -> Shortcuts:
     completion = draw(maybe(st.sampled_from(FRAME_COMPLETIONS)))
     positions = draw(st.sampled_from(tuple(FRAME_POSITIONS))) if completion else Shortcuts().frame_positions
+    cache = draw(st.sampled_from(tuple(CACHE_KNOBS)))
+    knobs = {knob: draw(maybe(KNOBS[knob])) for knob in CACHE_KNOBS[cache]}
     return Shortcuts(
         cfg_truncate_steps=draw(COUNTS),
         cfg_truncate_high_noise_steps=draw(COUNTS),
         cfg_truncate_mode=draw(st.sampled_from(tuple(TRUNCATION_MODES))),
         frame_completion=completion,
         frame_positions=positions,
+        cache=cache,
+        cache_threshold=knobs.get("threshold"),
+        cache_max_skips=knobs.get("max_skips"),
+        cache_retention=knobs.get("retention"),
+        cache_order=knobs.get("order"),
+        cache_interval=knobs.get("interval"),
     )
 
 

@@ -96,8 +96,8 @@ class Session:
     ) -> Sampled:
         """One run. The same prompt and seed give the same text and the same noise to every plan.
 
-        ``wrap`` and ``cache``: see ``Pipeline.sample``. ``timer``: the caller's, which keeps what was timed when the run
-        ends early.
+        ``wrap`` and ``cache``: see ``Pipeline.sample``. ``timer``: the caller's, which keeps what was timed when the
+        run ends early.
         """
         contexts, conditioning = self.contexts(prompt), self.conditioning(plan.geometry)
         counter, timer = self.pipeline.forward_counter, timer or StepTimer(device=self.device)

@@ -148,13 +148,21 @@ def _cost_facts(record: Mapping[str, Any]) -> dict[str, str]:
     """Cost and time of a run, as far as it came."""
     found, timing = {}, record.get("timing", {})
     if "plan" in record:
-        found["FLOPs, fraction of the plain plan"] = f"{record['plan']['price']['fraction']['flops']:.3f}"
+        found["FLOPs, fraction of the plain plan"] = f"{_flops_fraction(record):.3f}"
     if "forwards" in record:
         found["forwards, executed of planned"] = f"{record['forwards']['executed']} of {record['forwards']['planned']}"
     if "inference" in timing:
         found["pure inference"] = f"{timing['inference']:.3f} s"
         found["all phases"] = f"{sum(timing[name] for name in _PHASES if name in timing):.3f} s"
     return found
+
+
+def _flops_fraction(record: Mapping[str, Any]) -> float:
+    """As planned, or as executed where a cache decided while sampling."""
+    price, forwards = record["plan"]["price"], record.get("forwards", {})
+    if forwards.get("planned_is_upper_bound") and "executed_flops" in forwards:
+        return float(forwards["executed_flops"] / price["plain"]["flops"])
+    return float(price["fraction"]["flops"])
 
 
 def _cost_table(record: Mapping[str, Any]) -> str:
