@@ -210,3 +210,15 @@ def test_latents_are_on_disk_before_the_vae_runs(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("wan.models.vae.VideoVAE.decode", out_of_memory)
     assert run_command("generate", [*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
     assert (only_run(tmp_path) / "latents.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("cache", "is_bound"), [("taylor", False), ("sea", True)])
+def test_a_cache_is_priced_and_recorded(tmp_path: Path, cache: str, is_bound: bool) -> None:
+    assert run_command("generate", [*FAST, "--cache", cache, "--output_dir", str(tmp_path), "--quiet"]) == 0
+    content = record(only_run(tmp_path))
+    forwards = content["forwards"]
+    assert forwards.get("planned_is_upper_bound", False) is is_bound
+    assert (forwards["executed"] == forwards["planned"]) is not is_bound or forwards["executed"] <= 12
+    assert content["settings"]["cache"] == content["plan"]["cache"]["name"] == cache
+    assert f"--cache {cache}" in content["command"]
+    assert forwards["executed_flops"] <= content["plan"]["price"]["planned"]["flops"] * (1 + 1e-12)

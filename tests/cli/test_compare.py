@@ -200,6 +200,15 @@ def test_a_large_model_runs_its_controls_when_asked(asked: bool, tmp_path: Path)
         (["--comparison_mode", "half_vs_baseline", "--cfg_truncate_steps", "3"], "--cfg_truncate_steps has no effect"),
         (["--comparison_mode", "custom"], "--comparison_mode custom needs a shortcut"),
         (["--comparison_mode", "nonsense"], "invalid choice"),
+        (
+            ["--cache", "sea"],
+            "--cache has no effect in --comparison_mode cfg_vs_baseline; leave it out, or use cache_vs",
+        ),
+        (["--comparison_mode", "cache_vs_baseline"], "--comparison_mode cache_vs_baseline needs a cache to compare"),
+        (
+            ["--comparison_mode", "custom", "--cache_threshold", "0"],
+            "--cache_threshold has no effect with --cache none",
+        ),
         (["--prompt_file", "/nowhere/prompts.txt"], "--prompt_file /nowhere/prompts.txt cannot be read"),
         (["--seed", "-1"], "--seed -1 must be 0 or more"),
         (["--task", "ti2v-5B", "--comparison_mode", "half_vs_baseline"], "needs a model with two experts"),
@@ -229,3 +238,20 @@ def test_a_completion_and_positions_by_name_are_shown_by_the_command_that_reprod
     record = load_record(tmp_path / "out" / "combined")
     assert record["plan"]["steps"][0]["position_stride"] == 2
     assert "--frame_completion interpolate --frame_positions spread" in record["command"]
+
+
+def test_a_cache_is_compared_by_what_it_executed(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    mode = ["--comparison_mode", "cache_vs_baseline", "--cache", "sea", "--cache_threshold", "99"]
+    compare(*SMALL, "--ckpt_dir", str(tiny_checkpoint), *mode, "--output_dir", str(folder))
+    (case,) = data(folder)["sides"]["cached"]["cases"]
+    assert case["cost"]["forwards"] == 2 * 4 and case["baseline_cost"]["forwards"] == 12
+    assert case["cost"]["flops"] < case["baseline_cost"]["flops"]
+    record = load_record(folder / "cached")
+    forwards = record["forwards"]
+    assert (forwards["planned"], forwards["executed"], forwards["planned_is_upper_bound"]) == (12, 8, True)
+    assert forwards["executed_flops"] == case["cost"]["flops"]
+    assert "--cache sea --cache_threshold 99" in record["command"]
+    earlier = tmp_path / "earlier"
+    compare("--from_runs", str(folder / "baseline"), str(folder / "cached"), "--output_dir", str(earlier))
+    assert data(earlier)["result"]["cost"]["flops"] == case["cost"]["flops"]
