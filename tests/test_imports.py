@@ -37,6 +37,8 @@ LAYERS = {
     # what a user asks for knows the planning half of sampling by its names; sampling never asks back
     "request": _PLANNED | {"commands", "machine"},
     "image_input": {"errors", "configs"},
+    # the closed world of the demo model: what its clips show, drawn and read back
+    "demo_world": {"errors"},
     "models": _PLANNED,
     "loading": _PLANNED | {"commands", "models", "runs"},
     "job": _ASKED | {"image_input", "loading"},
@@ -46,7 +48,8 @@ LAYERS = {
     **{name: _PLANNED | {"models", "pipeline"} for name in _ENTRY},
     "session": _PLANNED | {"job", "models", "loading", "pipeline"},
     "generation": _ASKED | {"job", "models", "loading", "runs", "analysis", "pipeline", "session"},
-    "instruments": _ASKED | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"},
+    "instruments": _ASKED
+    | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"},
     "cli": _ASKED | {"job", "models", "loading", "runs", "analysis", "session", "generation", "instruments"},
     "__main__": {"cli"},
 }
@@ -66,6 +69,7 @@ LIGHT_MODULES = (
     "wan.machine",
     "wan.request",
     "wan.image_input",
+    "wan.demo_world.words",
     "wan.job",
     "wan.cli.main",
     "wan.cli.generate",

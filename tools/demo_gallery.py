@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from door import run_tool, tool_parser
 from claims.sample import demo_job
-from demo_model.words import MOTIONS, held_out_by_motion
+from wan.demo_world.words import MOTIONS, held_out_by_motion
 from wan.flags import Groups, Parser
 from wan.instruments.flags import add_output_flags
 from wan.job import Job, vary

@@ -20,9 +20,7 @@ from diffusers import AutoencoderKLWan
 
 from door import run_tool, tool_parser
 from claims.sample import demo_job
-from demo_model.clips import FPS
 from demo_model.contact_sheet import draw_contact_sheet
-from demo_model.detector import read_clip
 from demo_model.scores import (
     HeldOut,
     by_word,
@@ -34,6 +32,8 @@ from demo_model.scores import (
     share_right,
     truth_clips,
 )
+from wan.demo_world.clips import FPS
+from wan.demo_world.detector import read_clip
 from wan.errors import InvalidInput
 from wan.flags import Parser
 from wan.job import Job, vary

@@ -26,9 +26,9 @@ from door import run_tool, tool_parser
 from claims.documents import update_document
 from claims.sample import MIN_CLIPS, PROMPTS_PER_MOTION, SEEDS, Clip, demo_job, sample_clips
 from claims.shortcut_tables import README_METHODS, SPAN_END, format_result, readme_table
-from demo_model.detector import read_clip
 from wan.analysis.comparison import CaseResult, finite, judge, summarise
 from wan.commands import SOURCE_DIR
+from wan.demo_world.detector import read_clip
 from wan.errors import InvalidInput
 from wan.flags import Parser
 from wan.instruments.compare import make, observe

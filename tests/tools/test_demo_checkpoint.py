@@ -10,8 +10,8 @@ import torch
 from diffusers import UniPCMultistepScheduler, WanPipeline
 
 import evaluate_demo_model
-from demo_model.words import vocabulary
 from tests.tools.conftest import RunTool
+from wan.demo_world.words import vocabulary
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "t2v-demo"
 MEGABYTE = 2**20

@@ -9,13 +9,13 @@ import torch
 
 import train_demo_model
 from demo_model import denoiser_fast, text, vae_fast
-from demo_model.clips import render, sample_clips
 from demo_model.denoiser import make_denoiser
 from demo_model.store import Budget, Ema, Log, Schedule, load_state
 from demo_model.train_denoiser import RECIPES, draw_latent_frames, draw_sigmas
 from demo_model.train_vae import VAE_RECIPES, Z_DIM, VaeSettings, load_vae, make_vae, train_vae
-from demo_model.words import as_indices, training_combinations
 from tests.tools.conftest import RunTool
+from wan.demo_world.clips import as_indices, render, sample_clips
+from wan.demo_world.words import training_combinations
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,11 @@ import measure_shortcuts
 from claims import sample
 from claims.sample import demo_job
 from claims.shortcut_tables import mode_table
-from demo_model.words import MOTIONS, held_out_by_motion, held_out_combinations
 from tests.tools.conftest import RunTool
 from wan.analysis.comparison import judge
 from wan.analysis.measures import Cost
 from wan.configs import WAN_CONFIGS
+from wan.demo_world.words import MOTIONS, held_out_by_motion, held_out_combinations
 from wan.instruments.compare import observe
 from wan.instruments.methods import OTHER_SEED_SHIFT, Method
 from wan.job import Job, vary

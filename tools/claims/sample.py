@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo_model.words import Combination, held_out_by_motion
+from wan.demo_world.words import Combination, held_out_by_motion
 from wan.instruments.flags import DEMO_TASK, Case
 from wan.job import Job, prepare
 from wan.request import Request

@@ -1,1 +1,1 @@
-"""The demo model's own world: clips, captions, detector, training stages and evaluation (used by tools/ only)."""
+"""How the demo model is made: its text, latents, training stages and evaluation (its world is wan/demo_world)."""

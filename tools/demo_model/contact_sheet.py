@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import torch
 
-from .detector import Reading
+from wan.demo_world.detector import Reading
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

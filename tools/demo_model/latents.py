@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKLWan
 
+from wan.demo_world.clips import as_indices, render, sample_clips
+from wan.demo_world.words import held_out_combinations, training_combinations
+
 from . import vae_fast
-from .clips import render, sample_clips
 from .store import Log, load_state, save_atomically, step_generator
 from .train_vae import Z_DIM, load_vae
-from .words import as_indices, held_out_combinations, training_combinations, training_weights
 
 SHARD = 512
 CHUNK = 4  # small batches stay in the cache: twice as fast a clip as 16 on a CPU
@@ -38,13 +39,19 @@ def encode_latents(*, work_dir: Path, clips: int, device: torch.device, log: Log
     combinations = as_indices(training_combinations())
     for index in range(-(-clips // SHARD)):
         generator = step_generator(SEED, 1_000_000 + index)
-        rows = combinations[torch.multinomial(training_weights(), SHARD, replacement=True, generator=generator)]
+        rows = combinations[torch.multinomial(_training_weights(), SHARD, replacement=True, generator=generator)]
         if _encode_shard(work_dir / "latents" / f"{index:04d}.pt", vae, rows, seed_step=1 + index):
             log.write("latents", clips=(index + 1) * SHARD)
     if not (work_dir / STATISTICS_FILE).exists():
         raw = _load_raw(sorted((work_dir / "latents").glob("*.pt"))[:8]).latents.float()
         statistics = {"mean": raw.mean(dim=(0, 2, 3, 4)), "std": raw.std(dim=(0, 2, 3, 4))}
         save_atomically(statistics, work_dir / STATISTICS_FILE)
+
+
+def _training_weights() -> torch.Tensor:
+    """How often each training combination is drawn: visible spinning, the hardest motion, three times the others."""
+    spinning = {"circle": 0.5, "square": 3.0, "triangle": 3.0}
+    return torch.tensor([spinning[c.shape] if c.motion == "spinning" else 1.0 for c in training_combinations()])
 
 
 def load_statistics(work_dir: Path) -> tuple[torch.Tensor, torch.Tensor]:

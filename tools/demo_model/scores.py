@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from diffusers import AutoencoderKLWan
 
+from wan.demo_world.clips import as_indices, render
+from wan.demo_world.clips import sample_clips as sample_truth
+from wan.demo_world.detector import UNCLEAR, Reading, read_clip
+from wan.demo_world.words import Combination, all_combinations, held_out_combinations
 from wan.sampling.plan import Plan
 from wan.session import Session
 
-from .clips import render
-from .clips import sample_clips as sample_truth
-from .detector import UNCLEAR, Reading, read_clip
 from .train_vae import Z_DIM
-from .words import Combination, all_combinations, as_indices, held_out_combinations
 
 ATTRIBUTES = ("colour", "background", "motion", "shape", "all_four")
 

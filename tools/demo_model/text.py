@@ -6,7 +6,7 @@ import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-from .words import MOTIONS, Combination, vocabulary
+from wan.demo_world.words import MOTIONS, Combination, vocabulary
 
 TEXT_LENGTH = 512  # what Wan2.2 and diffusers' WanPipeline pad to by default
 COMPACT_LENGTH = 12  # the longest caption has 9 words and </s>; the last position stands for all other zeros

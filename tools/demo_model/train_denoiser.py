@@ -12,12 +12,13 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch import nn
 
+from wan.demo_world.clips import from_indices
+
 from .denoiser import make_denoiser
 from .denoiser_fast import predict, run_block
 from .latents import LatentSet, load_held_out_latents, load_training_latents
 from .store import Budget, Clock, Ema, Log, Schedule, load_state, save_atomically, step_generator
 from .text import caption_for_training, encode_compact, make_text_encoder, make_tokenizer
-from .words import from_indices
 
 CHECK_SIGMAS = (0.98, 0.95, 0.9, 0.8, 0.5)
 FIRST_FRAME_WEIGHT = 2.0

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLWan
 
+from wan.demo_world.clips import PIXEL_FRAMES, as_indices, render, sample_clips
+from wan.demo_world.words import held_out_combinations, training_combinations
+
 from . import vae_fast
-from .clips import PIXEL_FRAMES, render, sample_clips
 from .store import Budget, Clock, Ema, Log, Schedule, load_state, save_atomically, step_generator
-from .words import as_indices, held_out_combinations, training_combinations
 
 Z_DIM = 16
 POSTERIOR_STD = 0.08

@@ -8,24 +8,24 @@ import pytest
 import torch
 
 from demo_model import text
-from demo_model.clips import (
+from wan.demo_world.clips import (
     PIXEL_FRAMES,
     SIZE,
     SQUARE_HALF_SIDE,
     TRIANGLE_CIRCUMRADIUS,
     ClipBatch,
+    as_indices,
     coverage,
+    from_indices,
     render,
     sample_clips,
 )
-from demo_model.words import (
+from wan.demo_world.words import (
     COLOUR_NAMES,
     HELD_OUT_COUNT,
     MOTION_NAMES,
     SHAPES,
     all_combinations,
-    as_indices,
-    from_indices,
     held_out_combinations,
     training_combinations,
     vocabulary,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from demo_model.clips import render, sample_clips
-from demo_model.detector import UNCLEAR, read_clip
 from demo_model.scores import share_right
-from demo_model.words import all_combinations, as_indices
+from wan.demo_world.clips import as_indices, render, sample_clips
+from wan.demo_world.detector import UNCLEAR, read_clip
+from wan.demo_world.words import all_combinations
 
 CLIPS = 100
 

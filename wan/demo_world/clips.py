@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .words import COLOURS, MOTION_NAMES, SHAPES
+from wan.demo_world.words import COLOUR_NAMES, COLOURS, MOTION_NAMES, SHAPES, Combination
 
 PIXEL_FRAMES = 49
 SIZE = 64
@@ -29,6 +29,22 @@ class ClipBatch:
     angle: torch.Tensor
     object_rgb: torch.Tensor
     background_rgb: torch.Tensor
+
+
+def as_indices(combinations: tuple[Combination, ...]) -> torch.Tensor:
+    """(N, 4) integer tensor of shape, colour, motion and background indices."""
+    return torch.tensor([c.indices() for c in combinations], dtype=torch.long)
+
+
+def from_indices(row: torch.Tensor) -> Combination:
+    """The combination of one (4,) row of `as_indices`."""
+    shape, colour, motion, background = (int(value) for value in row)
+    return Combination(
+        shape=SHAPES[shape],
+        colour=COLOUR_NAMES[colour],
+        motion=MOTION_NAMES[motion],
+        background=COLOUR_NAMES[background],
+    )
 
 
 def sample_clips(

@@ -7,8 +7,6 @@ import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
-import torch
-
 SHAPES = ("circle", "square", "triangle")
 COLOURS = {
     "black": (0.05, 0.05, 0.07),
@@ -87,28 +85,6 @@ def training_combinations() -> tuple[Combination, ...]:
     """Every combination that is not held out."""
     held_out = set(held_out_combinations())
     return tuple(c for c in all_combinations() if c not in held_out)
-
-
-def training_weights() -> torch.Tensor:
-    """How often each training combination is drawn: visible spinning, the hardest motion, three times the others."""
-    spinning = {"circle": 0.5, "square": 3.0, "triangle": 3.0}
-    return torch.tensor([spinning[c.shape] if c.motion == "spinning" else 1.0 for c in training_combinations()])
-
-
-def as_indices(combinations: tuple[Combination, ...]) -> torch.Tensor:
-    """(N, 4) integer tensor of shape, colour, motion and background indices."""
-    return torch.tensor([c.indices() for c in combinations], dtype=torch.long)
-
-
-def from_indices(row: torch.Tensor) -> Combination:
-    """The combination of one (4,) row of `as_indices`."""
-    shape, colour, motion, background = (int(value) for value in row)
-    return Combination(
-        shape=SHAPES[shape],
-        colour=COLOUR_NAMES[colour],
-        motion=MOTION_NAMES[motion],
-        background=COLOUR_NAMES[background],
-    )
 
 
 def vocabulary() -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .clips import SQUARE_HALF_SIDE, TRIANGLE_CIRCUMRADIUS, ClipBatch, coverage
-from .words import COLOUR_NAMES, COLOURS, SHAPES, Combination
+from wan.demo_world.clips import SQUARE_HALF_SIDE, TRIANGLE_CIRCUMRADIUS, ClipBatch, coverage
+from wan.demo_world.words import COLOUR_NAMES, COLOURS, SHAPES, Combination
 
 RING = 3  # pixels: the border in which the background is read
 SHAPE_FRAMES = 9
