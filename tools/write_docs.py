@@ -13,7 +13,7 @@ from pathlib import Path
 
 from door import run_tool, tool_parser
 from claims.documents import replace_between
-from wan.commands import COMMANDS, SOURCE_DIR, program
+from wan.commands import COMMANDS, SOURCE_DIR, module_of, program
 from wan.flags import Parser
 
 NAME = "write_docs.py"
@@ -104,7 +104,7 @@ def help_of(name: str) -> str:
 
 def parser_of(name: str) -> Parser:
     """A command's parser."""
-    module = importlib.import_module(f"wan.cli.{name.replace('-', '_')}")
+    module = importlib.import_module(module_of(name))
     parser: Parser = module.build_parser()
     return parser
 

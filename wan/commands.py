@@ -17,7 +17,8 @@ SOURCE_DIR = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``summary`` is its line in ``wan --help``; ``door`` the file that runs it in a clone, where it has one."""
+    """``summary`` is its line in ``wan --help``; ``door`` what runs it in a clone, where it has one: a file, and for a
+    command of a command ("bench arena") the word after it."""
 
     summary: str
     door: str | None = None
@@ -30,10 +31,16 @@ COMMANDS: Mapping[str, Command] = {
     "continuity-demo": Command("the same on simulated latents, without a model", "tools/analyze_continuity_simple.py"),
     "report": Command("one HTML page about runs and measurements", "tools/report.py"),
     "bench": Command("time the sampling loop, plain and with every shortcut", "tools/benchmark.py"),
+    "bench arena": Command("many methods on the same clips: quality against cost", "tools/benchmark.py arena"),
     "doctor": Command("check a checkpoint folder, and say what mends it", "tools/doctor.py"),
     "convert": Command("convert an official checkpoint to the diffusers layout", "tools/convert_checkpoint.py"),
     "download": Command("download the checkpoint of a task", "tools/download_model_weights.py"),
 }
+
+
+def module_of(name: str) -> str:
+    """The module of a command: ``wan.cli.bench_arena`` for "bench arena"."""
+    return f"wan.cli.{name.replace('-', '_').replace(' ', '_')}"
 
 
 def in_clone() -> bool:

@@ -150,6 +150,39 @@ def argv_of(instance: Any) -> list[str]:
     return argv
 
 
+def field_names(cls: type) -> tuple[str, ...]:
+    """The fields of a dataclass that are flags."""
+    return tuple(one.name for one in _flag_fields(cls))
+
+
+def value_from_data(cls: type, name: str, data: Any) -> Any:
+    """The value of one flag from plain data (a number, a text or a list of a YAML file), checked as its flag checks
+    text; ValueError says what it takes."""
+    (one,) = (one for one in _flag_fields(cls) if one.name == name)
+    described: Flag = one.metadata[_KEY]
+    if isinstance(one.default, bool) or isinstance(data, bool):
+        if not (isinstance(one.default, bool) and isinstance(data, bool)):
+            wanted = "true or false" if isinstance(one.default, bool) else "no truth value (write words in quotes)"
+            raise ValueError(f"it takes {wanted}")
+        return data
+    if described.nargs:
+        return tuple(_read(described, part) for part in (data if isinstance(data, list) else [data]))
+    return _read(described, data)
+
+
+def _read(described: Flag, data: Any) -> Any:
+    if not isinstance(data, int | float | str):
+        raise ValueError(f"it takes one value, not {type(data).__name__}")
+    try:
+        value = described.read(str(data))
+    except (argparse.ArgumentTypeError, ValueError) as error:
+        said = str(error) if isinstance(error, argparse.ArgumentTypeError) else f"it is no {described.read.__name__}"
+        raise ValueError(said) from None
+    if described.choices and value not in described.choices:
+        raise ValueError(f"choose one of {', '.join(described.choices)}")
+    return value
+
+
 def _spell(one: Field[Any], value: Any) -> list[str]:
     name = _spellings(one)[0]
     if value is True:

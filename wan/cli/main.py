@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import wan
-from wan.commands import COMMANDS, in_clone, program
+from wan.commands import COMMANDS, in_clone, module_of, program
 from wan.errors import InvalidInput, WanError
 
 _INTERRUPTED: Mapping[str, str] = {
     "generate": "what was computed is in the run folder",
     "convert": "the same command continues",
     "download": "the same command resumes",
+    "bench arena": "the same command continues",
 }
 _INSTALL = "pip install -r requirements.txt" if in_clone() else "pip install 'wan22-shortcut[analysis]'"
 
@@ -42,10 +43,15 @@ def _about(argv: Sequence[str]) -> int:
 
 
 def run(name: str, argv: Sequence[str]) -> int:
-    """Run one command and report what goes wrong, under the name by which its reader called it."""
+    """Run one command and report what goes wrong, under the name by which its reader called it.
+
+    Where the first word names a command of this one (``bench arena``), that is run with the rest.
+    """
+    if argv and f"{name} {argv[0]}" in COMMANDS:
+        return run(f"{name} {argv[0]}", argv[1:])
 
     def call() -> int | None:
-        module = importlib.import_module(f"wan.cli.{name.replace('-', '_')}")
+        module = importlib.import_module(module_of(name))
         code: int | None = module.main(argv)
         return code
 

@@ -1,0 +1,112 @@
+"""One row per method over all clips of an arena: cost, time, fidelity to the baseline, and truth."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from wan.analysis.comparison import finite
+from wan.analysis.measures import MEASURES
+from wan.demo_world.words import Combination
+from wan.instruments.arena.contestants import Contestant
+from wan.instruments.arena.runner import Found, values_of
+from wan.instruments.arena.suite import PLAIN
+from wan.instruments.arena.truth import Judge
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One method over the clips on which it ran.
+
+    ``cost``: executed FLOPs, and ``time``: seconds of the sampling loop, both as fractions of the plain plan's on the
+    same clips; ``seconds`` per clip. ``psnrs`` by clip (None: not made). ``obedience`` and ``motion_right``: shares of
+    clips in which the detector reads everything, or the motion, that was asked. ``error``: why clips are missing.
+    """
+
+    name: str
+    family: str
+    role: str
+    clips: int
+    error: str | None = None
+    cost: float | None = None
+    time: float | None = None
+    seconds: float | None = None
+    psnr: float | None = None
+    psnr_std: float | None = None
+    psnr_worst: float | None = None
+    ssim: float | None = None
+    ssim_worst: float | None = None
+    motion_ratio: float | None = None
+    obedience: float | None = None
+    motion_right: float | None = None
+    frechet: float | None = None
+    psnrs: tuple[float | None, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for strict JSON."""
+        return finite(asdict(self))
+
+
+def make_rows(
+    contestants: Sequence[Contestant], found: Found, *, judge: Judge | None, shown: Sequence[Combination]
+) -> list[Row]:
+    """A row for every contestant, in their order. ``judge`` and ``shown`` (what every clip should show) where the demo
+    world's truth is known; clips that the baseline lacks (not reached yet) count for no method."""
+    baseline = found[PLAIN]
+    return [_row(one, found[one.name], baseline, judge=judge, shown=shown) for one in contestants]
+
+
+def _row(
+    one: Contestant,
+    cases: Sequence[dict[str, Any] | None],
+    baseline: Sequence[dict[str, Any] | None],
+    *,
+    judge: Judge | None,
+    shown: Sequence[Combination],
+) -> Row:
+    pairs = [
+        (number, case, reference)
+        for number, (case, reference) in enumerate(zip(cases, baseline, strict=True))
+        if case is not None and reference is not None and "error" not in case
+    ]
+    errors = [case["error"] for case in cases if case is not None and "error" in case]
+    head = {"name": one.name, "family": one.family, "role": one.role}
+    error = one.refusal or (f"{errors[0]} ({len(errors)} of {len(cases)} clips)" if errors else None)
+    if not pairs:
+        return Row(**head, clips=0, error=error)
+    values = [values_of(case) for _, case, _ in pairs]
+    by_clip = {number: value["psnr"] for (number, _, _), value in zip(pairs, values, strict=True)}
+    psnrs, ssims = [value["psnr"] for value in values], [value["ssim"] for value in values]
+    return Row(
+        **head,
+        clips=len(pairs),
+        error=error,
+        cost=_ratio(pairs, "flops"),
+        time=_ratio(pairs, "inference_seconds"),
+        seconds=float(np.mean([case["cost"]["inference_seconds"] for _, case, _ in pairs])),
+        psnr=float(np.mean(psnrs)),
+        # the spread of equal videos (infinite PSNR) is none
+        psnr_std=float(np.std(psnrs)) if math.isfinite(sum(psnrs)) else 0.0,
+        psnr_worst=min(psnrs),
+        ssim=float(np.mean(ssims)),
+        ssim_worst=min(ssims),
+        motion_ratio=MEASURES["motion_ratio"].aggregate(values, "motion_ratio"),
+        psnrs=tuple(by_clip.get(number) for number in range(len(cases))),
+        **(_truth([(case["truth"], shown[number]) for number, case, _ in pairs], judge) if judge else {}),
+    )
+
+
+def _ratio(pairs: Sequence[tuple[int, dict[str, Any], dict[str, Any]]], name: str) -> float:
+    """Sum over sum of a part of the cost."""
+    own, plain = (sum(pair[side]["cost"][name] for pair in pairs) for side in (1, 2))
+    return float(own / plain)
+
+
+def _truth(truths: Sequence[tuple[dict[str, Any], Combination]], judge: Judge) -> dict[str, float | None]:
+    return {
+        "obedience": float(np.mean([truth["agrees"]["all_four"] for truth, _ in truths])),
+        "motion_right": float(np.mean([truth["agrees"]["motion"] for truth, _ in truths])),
+        "frechet": judge.distance([(truth["features"], shown) for truth, shown in truths]),
+    }
