@@ -48,7 +48,15 @@ def main(argv: Sequence[str]) -> None:
         torch.set_num_threads(args.threads)
     from wan.instruments.arena.arena import run_arena  # takes seconds that --help need not wait for
 
-    run_arena(suite, job, checkpoint, parent=args.output_dir, show_progress=not args.quiet, say=print)
+    run_arena(
+        suite,
+        job,
+        checkpoint,
+        parent=args.output_dir,
+        make_missing=not args.table_only,
+        show_progress=not args.quiet,
+        say=print,
+    )
 
 
 def build_parser() -> Parser:
@@ -58,6 +66,11 @@ def build_parser() -> Parser:
     parser.add_argument("--ckpt_dir", type=Path, help="checkpoint folder (the demo model brings its own)")
     parser.add_argument(
         "--dry_run", action="store_true", help="print clips, methods and their planned price, load nothing"
+    )
+    parser.add_argument(
+        "--table_only",
+        action="store_true",
+        help="make no video: tables and figure of the clips that all methods have made",
     )
     parser.add_argument(
         "--output_dir", type=Path, default=DEFAULT_OUTPUT_DIR, help="a folder per suite is made in here (%(default)s)"

@@ -31,12 +31,13 @@ _EDGE = 5  # growth and travel go from the first to the last fifth of the frames
 def clip_features(video: np.ndarray) -> np.ndarray:
     """The features (14,), in the order of ``FEATURES``, of a clip (N, H, W, 3) in [0, 1], H and W multiples of 4.
 
-    Everything is read from means over 4 frames of squares of 4x4 pixels, in which the texture and the flicker of the VAE's
-    decoder hardly show: what is compared is the scene. N is at least 12. Colour: mean and standard deviation of each channel over all pixels. ``detail``: mean |gradient| of the luminance L.
-    ``motion`` and ``jerk``: mean |L[f+1] - L[f]| and |L[f+2] - 2 L[f+1] + L[f]|. The object is what differs
-    from the border's median colour: ``size`` the log of its share of the picture, ``growth`` the log ratio of that from
-    the first to the last fifth of the clip, ``travel_x`` and ``travel_y`` how far its centre moves between them in
-    picture widths and heights, ``bounce`` how far the centre's height scatters about a straight track.
+    N is at least 12. Everything is read from means over 4 frames of squares of 4x4 pixels, in which the texture and the
+    flicker of the VAE's decoder hardly show: what is compared is the scene. Colour: mean and standard deviation of each
+    channel. ``detail``: mean |gradient| of the luminance L. ``motion`` and ``jerk``: mean |L[f+1] - L[f]| and
+    |L[f+2] - 2 L[f+1] + L[f]|. The object is what differs from the border's median colour: ``size`` the log of its share
+    of the picture, ``growth`` the log ratio of that from the first to the last fifth of the clip, ``travel_x`` and
+    ``travel_y`` how far its centre moves between them in picture widths and heights, ``bounce`` how far the centre's
+    height scatters about a straight track.
     """
     pixels = _pooled(video.astype(np.float64))
     light = pixels @ _LUMINANCE
@@ -47,7 +48,7 @@ def clip_features(video: np.ndarray) -> np.ndarray:
 
 
 def _pooled(video: np.ndarray) -> np.ndarray:
-    """Means over ``_POOL`` frames of squares of ``_POOL`` x ``_POOL`` pixels: (N, H, W, 3) to (N // 4, H / 4, W / 4, 3).
+    """Means over cubes of ``_POOL`` frames, rows and columns: (N, H, W, 3) to (N // 4, H / 4, W / 4, 3).
 
     Frames that are over are left out at the beginning: the first latent frame stands for one pixel frame alone.
     """

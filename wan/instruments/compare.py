@@ -17,6 +17,7 @@ from wan.generation import initial_record, run_metadata
 from wan.instruments.flags import Case
 from wan.instruments.methods import Method
 from wan.job import rerun
+from wan.models.network_cache import CacheNetwork
 from wan.runs import LATENTS_NAME, VIDEO_NAME, RunRecord
 from wan.runs.latents import save_latents
 from wan.runs.video import write_frames
@@ -125,10 +126,19 @@ class Comparer:
 
 
 def make(
-    session: Session, method: Method, case: Case, *, observers: Sequence[Observer] = ()
+    session: Session,
+    method: Method,
+    case: Case,
+    *,
+    observers: Sequence[Observer] = (),
+    cache: CacheNetwork | None = None,
 ) -> tuple[np.ndarray, Cost, Sampled]:
-    """One method of one case: the decoded video (N, H, W, 3) in [0, 1], what it cost, and the run itself."""
-    sampled = session.sample(method.plan, prompt=case.prompt, seed=case.seed + method.seed_shift, observers=observers)
+    """One method of one case: the decoded video (N, H, W, 3) in [0, 1], what it cost, and the run itself.
+
+    ``cache`` stands in for the plan's (``wan.models.network_cache``).
+    """
+    seed = case.seed + method.seed_shift
+    sampled = session.sample(method.plan, prompt=case.prompt, seed=seed, observers=observers, cache=cache)
     start = perf_counter()
     video = session.decode(sampled.latents)
     return video, cost_of(sampled, decode_seconds=perf_counter() - start), sampled

@@ -100,7 +100,7 @@ def _missed(row: Row, plain: Row, difference: float | None, worst_difference: fl
     low, high = MOTION_RANGE
     if row.motion_ratio is not None and not low <= row.motion_ratio <= high:
         missed.append(f"motion {low:g} to {high:g}")
-    if row.obedience is not None and plain.obedience is not None:
-        if 100.0 * (plain.obedience - row.obedience) > OBEDIENCE_POINTS:
-            missed.append(f"obedience -{OBEDIENCE_POINTS:g} points")
+    lost = 100.0 * ((plain.obedience or 0.0) - (row.obedience or 0.0))
+    if lost > OBEDIENCE_POINTS:
+        missed.append(f"obedience -{OBEDIENCE_POINTS:g} points")
     return missed

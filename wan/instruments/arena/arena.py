@@ -1,11 +1,13 @@
 """One arena from its suite to its folder: every case made or found, then tables, data and the figure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wan.analysis.comparison import finite
-from wan.analysis.pareto import Point
+from wan.analysis.frechet import LEAST_VECTORS
+from wan.errors import InvalidInput
 from wan.instruments.arena.against import against_peers
 from wan.instruments.arena.contestants import contestants_for
 from wan.instruments.arena.figure import plot_arena
@@ -14,7 +16,8 @@ from wan.instruments.arena.runner import Arena
 from wan.instruments.arena.store import canonical, identity_of, open_store
 from wan.instruments.arena.suite import Suite
 from wan.instruments.arena.tables import as_csv, front_of, markdown
-from wan.instruments.arena.truth import Judge, captions, has_truth
+from wan.instruments.arena.truth import Floor, Judge, captions, has_truth
+from wan.instruments.flags import Case
 from wan.job import Job
 from wan.loading.layouts import Checkpoint
 from wan.runs import environment_versions, write_json_atomic, write_text_atomic
@@ -27,9 +30,19 @@ NO_TRUTH = (
 
 
 def run_arena(
-    suite: Suite, job: Job, checkpoint: Checkpoint, *, parent: Path, show_progress: bool, say: Callable[[str], None]
+    suite: Suite,
+    job: Job,
+    checkpoint: Checkpoint,
+    *,
+    parent: Path,
+    make_missing: bool,
+    show_progress: bool,
+    say: Callable[[str], None],
 ) -> Path:
-    """Make what is missing, write the results, say the tables; the folder."""
+    """Make what is missing, write the results, say the tables; the folder.
+
+    Without ``make_missing`` the results are those of the clips that all methods have made so far.
+    """
     contestants = contestants_for(suite, job)
     identity = identity_of(checkpoint, job.request.machine)
     store, sentence = open_store(parent, suite.name, identity=identity, suite=suite.data)
@@ -49,47 +62,49 @@ def run_arena(
         with_truth=with_truth,
         show_progress=show_progress,
     )
-    found = arena.run()
-    shown = [captions()[case.prompt] for case in suite.cases] if with_truth else []
-    judge = Judge(shown) if with_truth else None
+    if make_missing:
+        arena.run()
+    cases, found = arena.complete()
+    if not cases:
+        raise InvalidInput(f"no clip in {store.folder} has been made by all methods yet; leave --table_only out")
+    shown = [captions()[case.prompt] for case in cases] if with_truth else []
+    judge = Judge(shown) if len(shown) >= LEAST_VECTORS else None
     rows = make_rows(contestants, found, judge=judge, shown=shown)
-    _write(store.folder, suite, identity, rows, judge, say)
+    text = _Results(suite, cases, rows, judge.floor() if judge else None).write(store.folder, identity)
+    say(f"\n{text}\nresults: {store.folder} ({TABLES}, {TABLE}, {DATA}, {FIGURE})")
     return store.folder
 
 
-def _write(
-    folder: Path,
-    suite: Suite,
-    identity: dict[str, Any],
-    rows: list[Row],
-    judge: Judge | None,
-    say: Callable[[str], None],
-) -> None:
-    against, floor = against_peers(rows), judge.floor() if judge else None
-    text = markdown(rows, against, floor=floor)
-    write_text_atomic(folder / TABLES, text)
-    write_text_atomic(folder / TABLE, as_csv(rows))
-    data = {
-        "suite": {"name": suite.name, **canonical(suite.data)},
-        "identity": identity,
-        "versions": environment_versions(),
-        "clips": [canonical(case) for case in suite.cases],
-        "methods": [row.as_dict() for row in rows],
-        "pareto_front": {name: _front(rows, name) for name in ("psnr", "psnr_worst")},
-        "against_peers": [one.as_dict() for one in against],
-        "frechet_floor": canonical(floor),
-    }
-    write_json_atomic(folder / DATA, finite(data))
-    clips = len(suite.cases)
-    plot_arena(
-        folder / FIGURE,
-        rows,
-        floor=floor,
-        title=f"Arena {suite.name}: {clips} clips of {suite.task}, quality against cost (bars: ± 1 standard deviation over clips)",
-    )
-    say(f"\n{text}\nresults: {folder} ({TABLES}, {TABLE}, {DATA}, {FIGURE})")
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """What an arena found, and its files."""
 
+    suite: Suite
+    cases: Sequence[Case]
+    rows: Sequence[Row]
+    floor: Floor | None
 
-def _front(rows: list[Row], quality: str) -> list[dict[str, Any]]:
-    points: list[Point] = front_of(rows, quality)
-    return [canonical(point) for point in points]
+    def write(self, folder: Path, identity: Mapping[str, Any]) -> str:
+        """All files; the tables."""
+        against = against_peers(self.rows)
+        text = markdown(self.rows, against, floor=self.floor)
+        write_text_atomic(folder / TABLES, text)
+        write_text_atomic(folder / TABLE, as_csv(self.rows))
+        data = {
+            "suite": {"name": self.suite.name, **canonical(self.suite.data)},
+            "identity": identity,
+            "versions": environment_versions(),
+            "clips": [canonical(case) for case in self.cases],
+            "methods": [row.as_dict() for row in self.rows],
+            "pareto_front": {name: canonical(front_of(self.rows, name)) for name in ("psnr", "psnr_worst")},
+            "against_peers": [one.as_dict() for one in against],
+            "frechet_floor": canonical(self.floor),
+        }
+        write_json_atomic(folder / DATA, finite(data))
+        plot_arena(folder / FIGURE, self.rows, floor=self.floor, title=self._title())
+        return text
+
+    def _title(self) -> str:
+        clips, asked = len(self.cases), len(self.suite.cases)
+        count = f"{clips} clips" if clips == asked else f"{clips} of {asked} clips"
+        return f"Arena {self.suite.name}: {count} of {self.suite.task}, quality against cost (bars: ± 1 std)"

@@ -50,6 +50,11 @@ def _contestant(entry: Entry, job: Job) -> Contestant:
     return replace(bare, method=Method(name=entry.name, title=entry.name, job=varied))
 
 
+def _decides_while_sampling(one: Contestant) -> bool:
+    planned = one.method.plan.cache if one.method is not None else None
+    return one.peer is not None or (planned is not None and not planned.is_planned)
+
+
 def format_suite(suite: Suite, contestants: Sequence[Contestant], size: DenoiserSize) -> str:
     """What a dry run prints: clips, and the planned price of every method relative to the plain plan."""
     plain = contestants[0].method
@@ -67,8 +72,7 @@ def format_suite(suite: Suite, contestants: Sequence[Contestant], size: Denoiser
             continue
         planned = price(one.method.plan, size).planned
         total += planned.flops / reference.flops
-        lines.append(f"{head} {planned.forwards:>8} {planned.flops / reference.flops:>12.3f}")
-    lines.append(
-        f"in all at most {total * len(suite.cases):.0f} plain clips' worth of forwards; a cache saves more while it runs"
-    )
+        most = " at most" if _decides_while_sampling(one) else ""
+        lines.append(f"{head} {planned.forwards:>8} {planned.flops / reference.flops:>12.3f}{most}")
+    lines.append(f"in all at most {total * len(suite.cases):.0f} plain clips' worth of forwards")
     return "\n".join(lines)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from wan.analysis.plots import COLOURS, GREY, INK, MARKERS, figure, series_label, shared_legend
 from wan.instruments.arena.rows import Row
 from wan.instruments.arena.suite import ANOTHER_SEED, OURS, PLAIN, RERUN, RESERVED
@@ -24,15 +26,21 @@ def plot_arena(path: Path, rows: Sequence[Row], *, floor: Floor | None, title: s
     with_truth = any(row.obedience is not None for row in ran)
     size = (13.0, 5.6 + 4.2 * with_truth)
     with figure(path, rows=1 + with_truth, columns=2, size=size, title=title) as axes:
-        _fidelity(axes[0], ran, "psnr", "PSNR against the same-seed plain plan, mean of clips  [dB]", spread=True)
-        _fidelity(axes[1], ran, "psnr_worst", "the same, worst clip  [dB]", spread=False)
+        _fidelity(axes[0], ran, "psnr", "PSNR to the plain plan, mean of clips  [dB]", spread=True)
+        _fidelity(axes[1], ran, "psnr_worst", "PSNR to the plain plan, worst clip  [dB]", spread=False)
         if with_truth:
             _obedience(axes[2], ran)
             _frechet(axes[3], ran, floor)
         for one in axes:
             one.set_xlabel(_COST)
-            one.set_xlim(left=0.0, right=max(1.05, *(row.cost or 0.0 for row in ran)))
+            one.set_xlim(*_cost_range(ran))
         shared_legend(axes)
+
+
+def _cost_range(rows: Sequence[Row]) -> tuple[float, float]:
+    """From a little below the cheapest method to a little above the dearest one that is drawn."""
+    costs = [row.cost for row in rows if row.cost is not None and row.name not in RESERVED] or [0.0, 1.0]
+    return max(0.0, min(costs) - 0.05), max(costs) + 0.05
 
 
 def _fidelity(axes: "Axes", rows: Sequence[Row], quality: str, label: str, *, spread: bool) -> None:
@@ -59,6 +67,8 @@ def _level(axes: "Axes", value: float, style: str, name: str) -> None:
     height = axes.dataLim.y1 + _HEADROOM_DB if is_equal else value
     label = f"{name} of the plain plan" + (" (equal to the bit, drawn at the top)" if is_equal else "")
     axes.axhline(height, color=GREY, linestyle=style, linewidth=1.4, label=label, zorder=1)
+    if is_equal:
+        axes.set_ylim(top=height + _HEADROOM_DB / 2)
 
 
 def _obedience(axes: "Axes", rows: Sequence[Row]) -> None:
@@ -82,25 +92,35 @@ def _frechet(axes: "Axes", rows: Sequence[Row], floor: Floor | None) -> None:
 
 
 def _families(axes: "Axes", rows: Sequence[Row], value: Callable[[Row], float | None], *, spread: bool) -> None:
-    """Each family's settings joined by cost; bars of one standard deviation over the clips where asked."""
-    families = dict.fromkeys(row.family for row in rows if row.name not in RESERVED)
-    for number, family in enumerate(families):
-        of_family = sorted((row for row in rows if row.family == family), key=lambda row: row.cost or 0.0)
-        drawn = [(row, found) for row in of_family if (found := value(row)) is not None and math.isfinite(found)]
-        is_ours = any(row.role == OURS for row, _ in drawn)
-        style: dict[str, Any] = {
-            "color": COLOURS[number % len(COLOURS)],
-            "marker": MARKERS[(number + number // len(COLOURS)) % len(MARKERS)],
-            "linewidth": 2.8 if is_ours else 1.3,
-            "linestyle": "-" if number < len(COLOURS) else "--",
-            "markersize": 7.5 if is_ours else 5.5,
-            "zorder": 4 if is_ours else 3,
-            "label": series_label(family),
-        }
-        costs, found = [row.cost for row, _ in drawn], [value for _, value in drawn]
-        axes.plot(costs, found, **style)
-        if spread:
-            deviations = [row.psnr_std or 0.0 for row, _ in drawn]
-            axes.errorbar(
-                costs, found, yerr=deviations, fmt="none", ecolor=style["color"], alpha=0.35, elinewidth=1.1, capsize=2
-            )
+    """A marker for every setting; those on their family's own front are joined. Bars of one standard deviation over the
+    clips where asked."""
+    for number, family in enumerate(dict.fromkeys(row.family for row in rows if row.name not in RESERVED)):
+        of_family = [row for row in rows if row.family == family]
+        style = _style(number, is_ours=any(row.role == OURS for row in of_family))
+        best = {point.name for point in front_of(of_family)}
+        points = sorted(
+            (row.cost, found, row.psnr_std or 0.0, row.name in best)
+            for row in of_family
+            if row.cost is not None and (found := value(row)) is not None and math.isfinite(found)
+        )
+        joined = np.array([(cost, found) for cost, found, _, is_best in points if is_best]).reshape(-1, 2)
+        others = np.array([(cost, found) for cost, found, _, is_best in points if not is_best]).reshape(-1, 2)
+        axes.plot(*joined.T, label=series_label(family), **style)
+        axes.plot(*others.T, **style | {"linestyle": "none", "alpha": 0.55})
+        if spread and points:
+            costs, means, deviations = (np.array(column) for column in list(zip(*points, strict=True))[:3])
+            bars: dict[str, Any] = {"ecolor": style["color"], "alpha": 0.35, "elinewidth": 1.1, "capsize": 2}
+            axes.errorbar(costs, means, yerr=deviations, fmt="none", **bars)
+
+
+def _style(number: int, *, is_ours: bool) -> dict[str, Any]:
+    """Colour, marker and line of the ``number``-th family; ours stand out."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[(number + number // len(COLOURS)) % len(MARKERS)],
+        "linewidth": 2.8 if is_ours else 1.3,
+        "linestyle": "-" if number < len(COLOURS) else "--",
+        "markersize": 8.5 if is_ours else 5.5,
+        "markeredgecolor": INK if is_ours else "none",
+        "zorder": 4 if is_ours else 3,
+    }

@@ -1,8 +1,8 @@
 """One row per method over all clips of an arena: cost, time, fidelity to the baseline, and truth."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,37 +52,40 @@ class Row:
 def make_rows(
     contestants: Sequence[Contestant], found: Found, *, judge: Judge | None, shown: Sequence[Combination]
 ) -> list[Row]:
-    """A row for every contestant, in their order. ``judge`` and ``shown`` (what every clip should show) where the demo
-    world's truth is known; clips that the baseline lacks (not reached yet) count for no method."""
-    baseline = found[PLAIN]
-    return [_row(one, found[one.name], baseline, judge=judge, shown=shown) for one in contestants]
+    """A row for every contestant, in their order. ``judge`` and ``shown`` (what every clip should show): where the demo
+    world's truth is known."""
+    return [_row(one, found[one.name], found[PLAIN], judge=judge, shown=shown) for one in contestants]
 
 
 def _row(
     one: Contestant,
-    cases: Sequence[dict[str, Any] | None],
-    baseline: Sequence[dict[str, Any] | None],
+    cases: Sequence[Mapping[str, Any]],
+    baseline: Sequence[Mapping[str, Any]],
     *,
     judge: Judge | None,
     shown: Sequence[Combination],
 ) -> Row:
     pairs = [
         (number, case, reference)
-        for number, (case, reference) in enumerate(zip(cases, baseline, strict=True))
-        if case is not None and reference is not None and "error" not in case
+        for number, (case, reference) in enumerate(zip(cases, baseline, strict=False))
+        if "error" not in case
     ]
-    errors = [case["error"] for case in cases if case is not None and "error" in case]
-    head = {"name": one.name, "family": one.family, "role": one.role}
+    errors = [case["error"] for case in cases if "error" in case]
     error = one.refusal or (f"{errors[0]} ({len(errors)} of {len(cases)} clips)" if errors else None)
+    head: dict[str, Any] = {
+        "name": one.name,
+        "family": one.family,
+        "role": one.role,
+        "clips": len(pairs),
+        "error": error,
+    }
     if not pairs:
-        return Row(**head, clips=0, error=error)
+        return Row(**head)
     values = [values_of(case) for _, case, _ in pairs]
     by_clip = {number: value["psnr"] for (number, _, _), value in zip(pairs, values, strict=True)}
     psnrs, ssims = [value["psnr"] for value in values], [value["ssim"] for value in values]
-    return Row(
+    scores = Row(
         **head,
-        clips=len(pairs),
-        error=error,
         cost=_ratio(pairs, "flops"),
         time=_ratio(pairs, "inference_seconds"),
         seconds=float(np.mean([case["cost"]["inference_seconds"] for _, case, _ in pairs])),
@@ -93,20 +96,23 @@ def _row(
         ssim=float(np.mean(ssims)),
         ssim_worst=min(ssims),
         motion_ratio=MEASURES["motion_ratio"].aggregate(values, "motion_ratio"),
-        psnrs=tuple(by_clip.get(number) for number in range(len(cases))),
-        **(_truth([(case["truth"], shown[number]) for number, case, _ in pairs], judge) if judge else {}),
+        psnrs=tuple(by_clip.get(number) for number in range(len(baseline))),
+    )
+    return (
+        scores if judge is None else _with_truth(scores, [(case["truth"], shown[at]) for at, case, _ in pairs], judge)
     )
 
 
-def _ratio(pairs: Sequence[tuple[int, dict[str, Any], dict[str, Any]]], name: str) -> float:
+def _ratio(pairs: Sequence[tuple[int, Mapping[str, Any], Mapping[str, Any]]], name: str) -> float:
     """Sum over sum of a part of the cost."""
-    own, plain = (sum(pair[side]["cost"][name] for pair in pairs) for side in (1, 2))
+    own, plain = sum(case["cost"][name] for _, case, _ in pairs), sum(plain["cost"][name] for *_, plain in pairs)
     return float(own / plain)
 
 
-def _truth(truths: Sequence[tuple[dict[str, Any], Combination]], judge: Judge) -> dict[str, float | None]:
-    return {
-        "obedience": float(np.mean([truth["agrees"]["all_four"] for truth, _ in truths])),
-        "motion_right": float(np.mean([truth["agrees"]["motion"] for truth, _ in truths])),
-        "frechet": judge.distance([(truth["features"], shown) for truth, shown in truths]),
-    }
+def _with_truth(row: Row, truths: Sequence[tuple[Mapping[str, Any], Combination]], judge: Judge) -> Row:
+    return replace(
+        row,
+        obedience=float(np.mean([truth["agrees"]["all_four"] for truth, _ in truths])),
+        motion_right=float(np.mean([truth["agrees"]["motion"] for truth, _ in truths])),
+        frechet=judge.distance([(truth["features"], shown) for truth, shown in truths]),
+    )

@@ -1,6 +1,6 @@
 """Runs an arena: clip by clip the baseline and every method on the same noise, each case scored and written at once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from wan.analysis.comparison import finite
 from wan.analysis.measures import MEASURES, Cost
 from wan.errors import WanError
 from wan.instruments.arena.contestants import Contestant
+from wan.instruments.arena.peers import peer_cache
 from wan.instruments.arena.store import Store
 from wan.instruments.arena.truth import captions, read_truth
 from wan.instruments.compare import make, observe
@@ -19,8 +20,8 @@ from wan.job import Job
 from wan.loading.layouts import Checkpoint
 from wan.session import Session
 
-Found = dict[str, list[dict[str, Any] | None]]
-"""By method: its case of every clip, None where there is none (yet)."""
+Found = Mapping[str, Sequence[Mapping[str, Any]]]
+"""By method: its case of every clip as it is on disk; none for a method that cannot be planned."""
 # What a method that does not fit this model or this library version raises; it stands in the table.
 FAILURES = (WanError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError)
 _KEPT = ("psnr", "ssim", "motion", "baseline_motion", "motion_ratio")
@@ -39,34 +40,44 @@ class Arena:
     show_progress: bool = True
     _sessions: dict[bool, Session] = field(default_factory=dict)
 
-    def run(self) -> Found:
-        """Make what is not on disk, and return every case as it stands there."""
-        found: Found = {one.name: [] for one in self.contestants}
+    def run(self) -> None:
+        """Make and write what is not on disk."""
+        total = len(self.cases) * len(self._able())
         missing = sum(1 for case in self.cases for one in self._able() if self.store.find(one, case) is None)
         if missing:
-            plan = self.job.plan
-            self._session(batched=False).warm_up([plan], prompt=self.cases[0].prompt)
-        with tqdm(total=missing, unit="video", desc=self.store.folder.name, disable=not self.show_progress) as bar:
+            self._session(batched=False).warm_up([self.job.plan], prompt=self.cases[0].prompt)
+        name, done = self.store.folder.name, total - missing
+        with tqdm(total=total, initial=done, unit="video", desc=name, disable=not self.show_progress) as bar:
             for number, case in enumerate(self.cases, start=1):
                 bar.set_postfix_str(f"clip {number} of {len(self.cases)}")
-                for name, data in self._run_clip(case, bar):
-                    found[name].append(data)
-        return found
+                self._run_clip(case, bar)
+
+    def complete(self) -> tuple[list[Case], Found]:
+        """The clips that every method has made (or failed on), and by method its case of each of them.
+
+        A method that cannot be planned has none.
+        """
+        able = self._able()
+        found = {one.name: [self.store.find(one, case) for case in self.cases] for one in able}
+        whole = [place for place in range(len(self.cases)) if all(found[one.name][place] is not None for one in able)]
+        kept = {
+            one.name: [case for place in whole if (case := found[one.name][place]) is not None] if one in able else []
+            for one in self.contestants
+        }
+        return [self.cases[place] for place in whole], kept
 
     def _able(self) -> list[Contestant]:
         return [one for one in self.contestants if one.method is not None]
 
-    def _run_clip(self, case: Case, bar: "tqdm[Any]") -> Iterator[tuple[str, dict[str, Any] | None]]:
-        """Every method's case; the baseline is made again for the clip when another method needs it."""
-        kept = {one.name: self.store.find(one, case) for one in self._able()}
-        plain = self.contestants[0]
-        baseline = self._make(plain, case) if None in kept.values() else None
-        for one in self.contestants:
-            if one.method is not None and kept[one.name] is None:
-                assert baseline is not None
-                kept[one.name] = self.store.keep(one, case, self._score(one, case, baseline))
-                bar.update()
-            yield one.name, kept.get(one.name)
+    def _run_clip(self, case: Case, bar: "tqdm[Any]") -> None:
+        """Every method that lacks the clip; the baseline is made again when another method needs it."""
+        missing = [one for one in self._able() if self.store.find(one, case) is None]
+        if not missing:
+            return
+        baseline = self._make(self.contestants[0], case)
+        for one in missing:
+            self.store.keep(one, case, self._score(one, case, baseline))
+            bar.update()
 
     def _score(self, one: Contestant, case: Case, baseline: tuple[np.ndarray, Cost]) -> dict[str, Any]:
         """What is kept of one method on one clip, JSON-ready: cost and scores, or its error."""
@@ -86,7 +97,8 @@ class Arena:
     def _make(self, one: Contestant, case: Case) -> tuple[np.ndarray, Cost]:
         assert one.method is not None
         session = self._session(batched=one.peer is not None and one.peer.batched)
-        video, cost, _ = make(session, one.method, case)
+        cache = None if one.peer is None else peer_cache(one.peer)
+        video, cost, _ = make(session, one.method, case, cache=cache)
         return video, cost
 
     def _session(self, *, batched: bool) -> Session:

@@ -33,7 +33,7 @@ _SOURCE = (
 
 
 def identity_of(checkpoint: Checkpoint, machine: Machine) -> dict[str, Any]:
-    """What every case of one arena shares: the checkpoint's hash, the source's, versions, and how the machine is used."""
+    """What every case of one arena shares: hashes of the checkpoint and the source, versions, use of the machine."""
     versions = environment_versions()
     return {
         "checkpoint": checkpoint_identity(checkpoint.path)["id"],
@@ -90,14 +90,14 @@ def canonical(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Store:
-    """One arena's folder; ``others`` are folders of the same name whose cases are taken over where they are the same."""
+    """One arena's folder; from ``others``, folders of earlier suites of that name, equal cases are taken over."""
 
     folder: Path
     identity: Mapping[str, Any]
     others: tuple[Path, ...] = ()
 
     def find(self, contestant: Contestant, case: Case) -> dict[str, Any] | None:
-        """The case that is on disk, here or (then copied) in a folder of an earlier suite; None when it is to be made."""
+        """The case that is on disk, here or (then copied) in an earlier suite's folder; None when it is to be made."""
         place, key = self._place(contestant, case)
         for folder in (self.folder, *self.others):
             found = _read(folder / place)
@@ -107,13 +107,10 @@ class Store:
                 return found
         return None
 
-    def keep(self, contestant: Contestant, case: Case, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Write a case, whole or not at all, and return it as it will be read."""
+    def keep(self, contestant: Contestant, case: Case, data: Mapping[str, Any]) -> None:
+        """Write a case, whole or not at all."""
         place, key = self._place(contestant, case)
         write_json_atomic(self.folder / place, {"key": key, **data})
-        found = _read(self.folder / place)
-        assert found is not None
-        return found
 
     def _place(self, contestant: Contestant, case: Case) -> tuple[Path, str]:
         key = case_key(self.identity, contestant, case)
@@ -122,7 +119,7 @@ class Store:
 
 
 def open_store(parent: Path, name: str, *, identity: Mapping[str, Any], suite: Mapping[str, Any]) -> tuple[Store, str]:
-    """The folder of a suite, and a sentence about it: the one that the same suite, checkpoint and code began, or a new one.
+    """The folder that the same suite, checkpoint and code began, or a new one, and a sentence about it.
 
     A folder of that name that something else made is left as it is; the next free name (``-2``, ``-3``, ...) is used.
     """

@@ -59,7 +59,7 @@ def markdown(rows: Sequence[Row], against: Sequence[Against], *, floor: Floor | 
 
 
 def methods_table(rows: Sequence[Row]) -> str:
-    """A row for every method that ran, by family and cost; those on the Pareto front are bold."""
+    """A row for every method that ran, by family and cost; the names of those on the Pareto front are bold."""
     ran = [row for row in rows if row.clips]
     columns = (*_FIDELITY, *(_TRUTH if any(row.obedience is not None for row in ran) else ()))
     front = {point.name for point in front_of(ran)}
@@ -67,8 +67,8 @@ def methods_table(rows: Sequence[Row]) -> str:
     ordered = sorted(ran, key=lambda row: (families.index(row.family), -(row.cost or 0.0)))
     lines = [_line([title for title, _ in columns]), _line(["---"] * len(columns))]
     for row in ordered:
-        cells = [text(row) for _, text in columns]
-        lines.append(_line([f"**{cell}**" if row.name in front else cell for cell in cells]))
+        name, *cells = [text(row) for _, text in columns]
+        lines.append(_line([f"**{name}**" if row.name in front else name, *cells]))
     return "\n".join(lines)
 
 
@@ -85,9 +85,9 @@ def against_table(against: Sequence[Against]) -> str:
     """Ours beside the best peer at the same cost, the difference, and what is missed."""
     low, high = MOTION_RANGE
     lines = [
-        f"Ours against the best peer at that cost, on the peer's own sweep. Demanded: {MARGIN_DB:g} dB more in the mean, "
-        f"no less in the worst clip, motion ratio {low:g} to {high:g}, obedience at most {OBEDIENCE_POINTS:g} points "
-        "below the plain plan's.",
+        f"Ours against the best peer at that cost, on the peer's own sweep. Demanded: {MARGIN_DB:g} dB more in the "
+        f"mean, no less in the worst clip, motion ratio {low:g} to {high:g}, obedience at most {OBEDIENCE_POINTS:g} "
+        "points below the plain plan's.",
         "",
         _line(
             [
