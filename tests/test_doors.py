@@ -11,7 +11,7 @@ import pytest
 from wan.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-DOORS = sorted(command.door for command in COMMANDS.values() if command.door)
+DOORS = sorted({command.door.split()[0] for command in COMMANDS.values() if command.door})
 KEPT_TOOLS = sorted(
     f"tools/{path.name}"
     for path in (ROOT / "tools").glob("*.py")

@@ -55,7 +55,13 @@ LAYERS = {
 }
 
 MODEL_LIBRARIES = {"diffusers", "transformers"}
-MODEL_LIBRARY_USERS = ("wan.models", "wan.loading", "wan.sampling.solvers", "wan.instruments.bench", "wan.instruments.arena.peers")
+MODEL_LIBRARY_USERS = (
+    "wan.models",
+    "wan.loading",
+    "wan.sampling.solvers",
+    "wan.instruments.bench",
+    "wan.instruments.arena.peers",
+)
 
 # Planning and records: a dry run answers in about a second because these import neither torch nor a model library.
 LIGHT_MODULES = (

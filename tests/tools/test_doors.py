@@ -12,8 +12,10 @@ from wan.commands import COMMANDS, SOURCE_DIR
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_its_door(name: str) -> None:
-    path = COMMANDS[name].door
-    assert path is not None
+    door = COMMANDS[name].door
+    assert door is not None
+    # a command of a command (bench arena) goes through the door of that one
+    path, name = door.split()[0], name.split()[0]
     text = (SOURCE_DIR / path).read_text(encoding="utf-8")
     call = f'run("{name}", sys.argv[1:])' if name == "generate" else f'open_door("{name}")'
     assert text.count(call) == 1 and 'if __name__ == "__main__":' in text

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from wan.analysis.comparison import finite
-from wan.analysis.frechet import LEAST_VECTORS
 from wan.errors import InvalidInput
 from wan.instruments.arena.against import against_peers
 from wan.instruments.arena.contestants import contestants_for
@@ -68,7 +67,7 @@ def run_arena(
     if not cases:
         raise InvalidInput(f"no clip in {store.folder} has been made by all methods yet; leave --table_only out")
     shown = [captions()[case.prompt] for case in cases] if with_truth else []
-    judge = Judge(shown) if len(shown) >= LEAST_VECTORS else None
+    judge = Judge(shown) if with_truth else None
     rows = make_rows(contestants, found, judge=judge, shown=shown)
     text = _Results(suite, cases, rows, judge.floor() if judge else None).write(store.folder, identity)
     say(f"\n{text}\nresults: {store.folder} ({TABLES}, {TABLE}, {DATA}, {FIGURE})")
