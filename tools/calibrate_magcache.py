@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from door import run_tool, tool_parser
-from demo_model.words import MOTION_NAMES, training_combinations
 from wan.configs import parse_size
+from wan.demo_world.words import MOTION_NAMES, training_combinations
 from wan.errors import InvalidInput
 from wan.flags import Parser
 from wan.instruments.flags import DEMO_TASK, read_prompts
