@@ -60,6 +60,7 @@ def test_every_package_of_the_source_is_in_the_wheel(wheel: Path) -> None:
     assert listed == found | {"wan.demo_checkpoint"}
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "wan/py.typed" in names and "wan/demo_checkpoint/model_index.json" in names
+    assert {"wan/instruments/arena/quick.yaml", "wan/instruments/arena/full.yaml"} <= names
     assert "wan/caches/magcache_ratios.json" in names
     assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "wan").rglob("*.py")} <= names
 

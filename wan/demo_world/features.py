@@ -34,10 +34,12 @@ def clip_features(video: np.ndarray) -> np.ndarray:
     N is at least 12. Everything is read from means over 4 frames of squares of 4x4 pixels, in which the texture and the
     flicker of the VAE's decoder hardly show: what is compared is the scene. Colour: mean and standard deviation of each
     channel. ``detail``: mean |gradient| of the luminance L. ``motion`` and ``jerk``: mean |L[f+1] - L[f]| and
-    |L[f+2] - 2 L[f+1] + L[f]|. The object is what differs from the border's median colour: ``size`` the log of its
-    share of the picture, ``growth`` the log ratio of that from the first to the last fifth of the clip, ``travel_x`` and
-    ``travel_y`` how far its centre moves between them in picture widths and heights, ``bounce`` how far the centre's
-    height scatters about a straight track.
+    |L[f+2] - 2 L[f+1] + L[f]|.
+
+    The object is what differs from the border's median colour: ``size`` the log of its share of the picture, ``growth``
+    the log ratio of that from the first to the last fifth of the clip, ``travel_x`` and ``travel_y`` how far its centre
+    moves between them in picture widths and heights, ``bounce`` how far the centre's height scatters about a straight
+    track.
     """
     pixels = _pooled(video.astype(np.float64))
     light = pixels @ _LUMINANCE

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import wan
@@ -28,7 +28,8 @@ _VERSIONS = ("torch", "diffusers", "transformers", "numpy")
 # the source that decides a clip, its cost or its scores; the rest of the package can change without remaking a case
 _SOURCE = (
     *("sampling", "models", "loading", "demo_world", "pipeline.py", "session.py"),
-    *("analysis/metrics.py", "instruments/arena/runner.py", "instruments/arena/peers.py"),
+    *("analysis/metrics.py", "instruments/compare.py"),
+    *(f"instruments/arena/{name}.py" for name in ("runner", "peers", "truth")),
 )
 
 
@@ -85,7 +86,11 @@ def canonical(value: Any) -> Any:
         return sorted((canonical(entry) for entry in value), key=str)
     if isinstance(value, (list, tuple)):
         return [canonical(entry) for entry in value]
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a {type(value).__name__} has no canonical form: {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
