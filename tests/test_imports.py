@@ -30,7 +30,8 @@ LAYERS = {
     "flags": {"errors", "commands"},
     # pure arithmetic, below the shortcuts that name its modes
     "sampling.guidance": set(),
-    "shortcuts": {"errors", "flags", "sampling.guidance"},
+    "budgets": {"errors"},
+    "shortcuts": {"errors", "flags", "budgets", "sampling.guidance"},
     "settings": {"errors", "configs", "shortcuts"},
     "sampling": {"errors", "configs", "shortcuts", "settings", "sampling.guidance"},
     "machine": {"errors", "configs", "flags"},
@@ -41,13 +42,16 @@ LAYERS = {
     "demo_world": {"errors"},
     "models": _PLANNED,
     "loading": _PLANNED | {"commands", "models", "runs"},
-    "job": _ASKED | {"image_input", "loading"},
+    "planning": _PLANNED | {"runs"},
+    "job": _ASKED | {"image_input", "loading", "planning"},
     "runs": {"errors", "commands"},
     "analysis": _PLANNED | {"commands", "runs"},
-    "pipeline": _PLANNED | {"models", "loading", "machine"},
+    "pipeline": _PLANNED | {"models", "loading", "machine", "planning"},
     **{name: _PLANNED | {"models", "pipeline"} for name in _ENTRY},
     "session": _PLANNED | {"job", "models", "loading", "pipeline"},
     "generation": _ASKED | {"job", "models", "loading", "runs", "analysis", "pipeline", "session"},
+    "tune": _ASKED
+    | {"job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED
     | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"},
     "cli": _ASKED | {"job", "models", "loading", "runs", "analysis", "session", "generation", "instruments"},

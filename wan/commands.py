@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Command] = {
     "report": Command("one HTML page about runs and measurements", "tools/report.py"),
     "bench": Command("time the sampling loop, plain and with every shortcut", "tools/benchmark.py"),
     "bench arena": Command("many methods on the same clips: quality against cost", "tools/benchmark.py arena"),
+    "tune": Command("find the best plan for every budget, on a checkpoint of yours"),
     "doctor": Command("check a checkpoint folder, and say what mends it", "tools/doctor.py"),
     "convert": Command("convert an official checkpoint to the diffusers layout", "tools/convert_checkpoint.py"),
     "download": Command("download the checkpoint of a task", "tools/download_model_weights.py"),

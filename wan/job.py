@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 from wan.configs import WAN_CONFIGS, TaskConfig, parse_size
 from wan.errors import InvalidInput
 from wan.image_input import image_path, open_image
-from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint, served_tasks
+from wan.loading.layouts import (
+    Checkpoint,
+    find_checkpoint_dir,
+    known_checkpoint_dir,
+    open_checkpoint,
+    served_tasks,
+)
+from wan.planning.choose import plan_run
 from wan.request import DEFAULT_OUTPUT_DIR, Request
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.image_size import image_geometry
 from wan.sampling.plan import Plan
-from wan.sampling.policies import make_plan
 from wan.settings import SamplingSettings, settings_from
 from wan.shortcuts import shortcut_notices
 
@@ -83,7 +89,8 @@ def prepare(
     if request.prompt is None:
         notices.append(f"no --prompt given, using the example prompt: {config.example_prompt!r}")
     settings = _settings(request, config, notices, has_image=path is not None)
-    plan = make_plan(settings, geometry)
+    folder = known_checkpoint_dir(config, request.ckpt_dir)
+    plan = plan_run(config, settings, geometry, ckpt_dir=folder)
     notices += shortcut_notices(settings)
     return Job(
         request=replace(

@@ -32,6 +32,7 @@ from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_stor
 from wan.models.network_cache import CacheNetwork
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
+from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.conditioning import LatentInput, TextOnly
 from wan.sampling.geometry import Geometry
@@ -39,9 +40,8 @@ from wan.sampling.guidance import Branch
 from wan.sampling.loop import sample
 from wan.sampling.observers import ForwardCounter, Observer
 from wan.sampling.plan import Plan
-from wan.sampling.policies import make_plan
 from wan.sampling.protocols import Contexts
-from wan.sampling.solvers import make_solver
+from wan.sampling.solvers import Solver, make_solver
 from wan.settings import settings_from
 from wan.shortcuts import ShortcutArgs, shortcuts_from
 
@@ -156,9 +156,44 @@ class Pipeline:
         their networks (``wan.models.network_cache``) and ``completion`` stand in for the plan's. One call runs at a
         time, because a stage sets up the networks for itself: another thread's call waits.
         """
+        return self.sample_batch(
+            plan,
+            contexts,
+            noise=self.noise(plan.geometry, seed)[None],
+            conditioning=conditioning,
+            offload=offload,
+            observers=observers,
+            wrap=wrap,
+            cache=cache,
+            completion=completion,
+        )[0]
+
+    def noise(self, geometry: Geometry, seed: int) -> Tensor:
+        """The noise (C, L, h, w) that a seed means."""
         generator = torch.Generator(device=self.device).manual_seed(seed)
+        return torch.randn(geometry.latent_shape(), generator=generator, device=self.device)
+
+    @explained_out_of_memory()
+    @torch.no_grad()
+    def sample_batch(
+        self,
+        plan: Plan,
+        contexts: Contexts,
+        *,
+        noise: Tensor,
+        solver: Solver | None = None,
+        conditioning: Conditioning = TEXT_ONLY,
+        offload: str | None = None,
+        observers: Sequence[Observer] = (),
+        wrap: WrapDenoiser = as_it_is,
+        cache: CacheNetwork | None = None,
+        completion: Completion | None = None,
+    ) -> Tensor:
+        """Latents (B, C, F, h, w), float32, for noise (B, C, L, h, w) and text embeddings (B, T, D) per branch.
+
+        ``solver`` stands in for the plan's; the rest is as in ``sample``.
+        """
         planned = cache_of(plan)
-        noise = torch.randn(plan.geometry.latent_shape(), generator=generator, device=self.device)
         experts = ExpertPool(
             self._expert_store(offload or self._offload, plan),
             steps=plan.steps[-1].index + 1,
@@ -169,17 +204,16 @@ class Pipeline:
             cache=cache or planned.network,
         )
         with self._turn:
-            latents = sample(
+            return sample(
                 plan,
-                noise=noise[None],
+                noise=noise,
                 contexts=contexts,
                 experts=experts,
-                solver=make_solver(plan),
+                solver=solver or make_solver(plan),
                 latent_input=conditioning.latent_input,
                 completion=completion or completion_for(plan.frame_completion),
                 observers=observers,
             )
-        return latents[0]
 
     @explained_out_of_memory()
     def decode(self, latents: Tensor) -> Tensor:
@@ -222,7 +256,7 @@ class Pipeline:
             shortcuts=shortcuts_from(shortcuts),
             has_image=image is not None,
         )
-        plan = make_plan(settings, geometry)
+        plan = plan_run(self.config, settings, geometry, ckpt_dir=self._checkpoint.path)
         conditioning = self.condition(image, geometry)
         contexts = self.encode(prompt, negative_prompt, offload=offload)
         latents = self.sample(

@@ -7,8 +7,10 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from wan.budgets import PRESETS, refuse_bad_budget
 from wan.errors import InvalidInput
 from wan.flags import Groups, add_flags, argv_of, flag, values_of
 from wan.sampling.guidance import TRUNCATION_MODES
@@ -33,6 +35,8 @@ _MAX_ORDER = {"sea": 1, "taylor": 2}
 
 GROUP = "shortcuts (all off by default)"
 _HALF_FRAME, _IMPROVED = "enable_half_frame_generation", "enable_improved_frame_completion"
+_SWITCHES = {"frame_completion": _HALF_FRAME}
+_BUDGET = ("budget", "preset", "plan")
 
 
 def _refuse_unknown(name: str, value: str | None, known: tuple[str, ...]) -> None:
@@ -135,6 +139,28 @@ class Shortcuts:
         None, "compute every N-th step: taylor (2); 1 skips nothing", group=GROUP, read=int, metavar="N"
     )
 
+    budget: float | None = flag(
+        None,
+        "cost at most this share of the plain run's forwards, by the best plan known for the checkpoint; 1: the plain "
+        "run itself",
+        group=GROUP,
+        read=float,
+        metavar="SHARE",
+    )
+    preset: str | None = flag(
+        None,
+        "a budget by name: " + ", ".join(f"{name} {share:g}" for name, share in PRESETS.items()),
+        group=GROUP,
+        choices=tuple(PRESETS),
+    )
+    plan: Path | None = flag(
+        None,
+        "a calibration that wan tune made, instead of the checkpoint's own",
+        group=GROUP,
+        read=Path,
+        metavar="FILE",
+    )
+
     def __post_init__(self) -> None:
         for name in ("cfg_truncate_steps", "cfg_truncate_high_noise_steps"):
             if (count := getattr(self, name)) < 0:
@@ -147,6 +173,20 @@ class Shortcuts:
         _refuse_unknown("--cache", self.cache, tuple(CACHE_KNOBS))
         _refuse_alien_knobs(self)
         _refuse_bad_knobs(self)
+        manual = [
+            one for one in fields(Shortcuts) if one.name not in _BUDGET and getattr(self, one.name) != one.default
+        ]
+        refuse_bad_budget(
+            budget=self.budget,
+            preset=self.preset,
+            plan=self.plan,
+            others=[_SWITCHES.get(m.name, m.name) for m in manual],
+        )
+
+    @property
+    def asked_budget(self) -> float | None:
+        """The budget, by number or by name."""
+        return self.budget if self.preset is None else PRESETS[self.preset]
 
     @property
     def is_half_frame(self) -> bool:
@@ -173,6 +213,9 @@ class ShortcutArgs(TypedDict, total=False):
     cache_retention: float | None
     cache_order: int | None
     cache_interval: int | None
+    budget: float | None
+    preset: Literal["exact", "balanced", "fast", "max"] | None
+    plan: Path | None
 
 
 def add_shortcut_flags(groups: Groups) -> None:
@@ -231,6 +274,10 @@ def shortcut_label(values: Mapping[str, Any]) -> str:
         knobs = {knob.replace("_", " "): values.get(f"cache_{knob}") for knob in CACHE_KNOBS[cache]}
         given = ", ".join(f"{knob} {value:g}" for knob, value in knobs.items() if value is not None)
         parts.append(f"{cache} cache" + (f" ({given})" if given else ""))
+    if plan := values.get("plan"):
+        parts.append(f"plan {plan}")
+    if share := values.get("budget") or PRESETS.get(values.get("preset") or ""):
+        parts.append(f"budget {share:g}")
     return "; ".join(parts) or "none"
 
 

@@ -18,6 +18,7 @@ _INTERRUPTED: Mapping[str, str] = {
     "convert": "the same command continues",
     "download": "the same command resumes",
     "bench arena": "the same command continues",
+    "tune": "the same command continues",
 }
 _INSTALL = "pip install -r requirements.txt" if in_clone() else "pip install 'wan22-shortcut[analysis]'"
 

@@ -77,6 +77,13 @@ class Checkpoint:
         return self.layout.tokenizer_dir(self.path)
 
 
+def known_checkpoint_dir(config: TaskConfig, ckpt_dir: str | Path | None) -> Path | None:
+    """The same directory, or None where a user named none and the task brings none."""
+    if ckpt_dir is None and config.bundled_checkpoint is None:
+        return None
+    return find_checkpoint_dir(config, ckpt_dir)
+
+
 def find_checkpoint_dir(config: TaskConfig, ckpt_dir: str | Path | None) -> Path:
     """The directory a user named, or the task's bundled one; ``CheckpointError`` says how to get one."""
     if ckpt_dir is not None:

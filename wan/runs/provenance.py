@@ -14,6 +14,8 @@ from wan.errors import CheckpointError
 RECORDED_PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "safetensors", "numpy", "av")
 
 # What a loader reads; pictures and the model card can change without changing the model.
+# What was learnt about a checkpoint is no part of it.
+CALIBRATION_NAME = "calibration.json"
 CHECKPOINT_SUFFIXES = frozenset({".safetensors", ".json", ".pth", ".pt", ".bin", ".model", ".txt"})
 WHOLE_FILE_BYTES = 64 * 2**20
 END_BYTES = 2**20
@@ -98,6 +100,7 @@ def _checkpoint_files(ckpt_dir: Path) -> list[Path]:
         path
         for path in ckpt_dir.rglob("*")
         if path.suffix in CHECKPOINT_SUFFIXES
+        and path.name != CALIBRATION_NAME
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(ckpt_dir).parts)
     ]

@@ -32,19 +32,20 @@ class ImageChannels(TextOnly):
     """Image to video by channels: a mask and the image's latents, for ALL latent frames, join the noisy latents."""
 
     def __init__(self, channels: Tensor) -> None:
-        """``channels`` (B, 4 + C, L, h, w), see ``image_channels``."""
+        """``channels`` (1 or B, 4 + C, L, h, w), see ``image_channels``."""
         self._channels = channels
 
     def model_input(self, latents: Tensor, timestep: int, frames: list[int]) -> tuple[Tensor, Tensor]:
         hidden_states, timesteps = super().model_input(latents, timestep, frames)
-        return torch.cat([hidden_states, select_frames(self._channels, frames)], dim=1), timesteps
+        channels = select_frames(self._channels, frames).expand(latents.shape[0], -1, -1, -1, -1)
+        return torch.cat([hidden_states, channels], dim=1), timesteps
 
 
 class FirstFrame:
     """Image to video by a fixed frame: latent frame 0 is the image's, at timestep 0; every token has its timestep."""
 
     def __init__(self, image_latents: Tensor, *, patch_size: tuple[int, int, int]) -> None:
-        """``image_latents`` (B, C, 1, h, w)."""
+        """``image_latents`` (1 or B, C, 1, h, w)."""
         self._image_latents = image_latents
         self._patch_size = patch_size
 
@@ -56,7 +57,8 @@ class FirstFrame:
 
     def pin(self, latents: Tensor, frames: list[int]) -> Tensor:
         assert frames[0] == 0, "half-frame generation keeps latent frame 0"
-        return torch.cat([self._image_latents, latents[:, :, 1:]], dim=FRAME_AXIS)
+        first = self._image_latents.expand(latents.shape[0], -1, -1, -1, -1)
+        return torch.cat([first, latents[:, :, 1:]], dim=FRAME_AXIS)
 
 
 def image_channels(image_latents: Tensor, *, temporal_stride: int) -> Tensor:

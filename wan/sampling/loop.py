@@ -56,7 +56,7 @@ def _run_stage(
         hidden_states, timestep = latent_input.model_input(latents, step.timestep, frames)
         velocities = denoiser.predict(step, hidden_states, timestep, {b: contexts[b] for b in step.branches})
         velocity, state.delta = step.guidance.combine(velocities, state.delta)
-        state.latents = latent_input.pin(state.solver.step(latents, velocity, step), frames)
+        state.latents = latent_input.pin(state.solver.step(latents, velocity, step, state.delta), frames)
         event = StepEvent(
             step=step,
             latents_in=latents,

@@ -8,6 +8,16 @@ from itertools import groupby
 from wan.sampling.cache_settings import CacheSettings
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch, Guidance
+from wan.sampling.update import LinearUpdate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What the runs of a calibration showed at a step: the lowest and highest root mean square of the guided denoised
+    estimate x0 ("norm"), and of its difference between neighbouring latent frames ("motion")."""
+
+    norm: tuple[float, float]
+    motion: tuple[float, float]
 
 
 class Expert(Enum):
@@ -24,6 +34,9 @@ class Step:
 
     The denoiser places its latent frames at the temporal positions 0, 1, 2, ... times ``position_stride``. ``cached``:
     branches of the guidance that are not evaluated, because a cache (``wan.models.cache``) supplies them.
+
+    How the solver moves: ``restarts`` makes it forget its history before the step, ``corrects`` False leaves out
+    UniPC's corrector, and ``update`` holds the weights of a fitted step (solver "fitted").
     """
 
     index: int
@@ -35,6 +48,9 @@ class Step:
     guidance: Guidance
     position_stride: int = 1
     cached: frozenset[Branch] = frozenset()
+    restarts: bool = False
+    corrects: bool = True
+    update: LinearUpdate | None = None
 
     @property
     def branches(self) -> tuple[Branch, ...]:
@@ -64,7 +80,11 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The whole run as data. ``notices`` are the sentences about what was adjusted while planning."""
+    """The whole run as data. ``notices`` are the sentences about what was adjusted while planning.
+
+    ``plain_steps``: steps of the plain run that this plan stands for, where it has fewer itself. ``seen``: per step
+    what the runs of its calibration showed, where it has one.
+    """
 
     geometry: Geometry
     solver: str
@@ -73,6 +93,8 @@ class Plan:
     frame_completion: str | None
     steps: tuple[Step, ...]
     cache: CacheSettings | None = None
+    plain_steps: int | None = None
+    seen: tuple[Seen | None, ...] = ()
     notices: tuple[str, ...] = ()
 
     @property

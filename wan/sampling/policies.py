@@ -109,8 +109,8 @@ def guidance_per_step(
     guidances: list[Guidance] = []
     measured_at: dict[Expert, float] = {}
     for index, (expert, sigma) in enumerate(zip(experts, sigmas, strict=False)):
-        scale = _scale(settings, expert)
-        guidance = mode(scale, sigma / measured_at.get(expert, sigma)) if index in truncated else _full(scale)
+        scale = guidance_scale(settings, expert)
+        guidance = mode(scale, sigma / measured_at.get(expert, sigma)) if index in truncated else full_guidance(scale)
         if guidance.reuses and expert not in measured_at:
             guidance = SingleBranch(Branch.COND)
         if guidance.measures:
@@ -133,12 +133,14 @@ def _fallback_notices(
     ]
 
 
-def _full(scale: float) -> Guidance:
+def full_guidance(scale: float) -> Guidance:
+    """Full CFG at a scale."""
     # at scale 1 the unconditional branch cancels out of the CFG equation: evaluating it would buy nothing
     return SingleBranch(Branch.COND) if scale == 1.0 else ClassifierFree(scale)
 
 
-def _scale(settings: SamplingSettings, expert: Expert) -> float:
+def guidance_scale(settings: SamplingSettings, expert: Expert) -> float:
+    """The scale of an expert; a single expert has the low-noise one."""
     return settings.high_noise_guidance_scale if expert is Expert.HIGH_NOISE else settings.low_noise_guidance_scale
 
 

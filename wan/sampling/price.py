@@ -77,11 +77,10 @@ def price(plan: Plan, size: DenoiserSize) -> PriceTag:
 
 
 def _plain_steps(plan: Plan) -> tuple[Step, ...]:
-    # the scale does not matter for the price, only that both branches are evaluated
+    # neither scale nor sigma matters for the price, only that both branches are evaluated, on all frames
     full = plan.geometry.latent_frames
-    return tuple(
-        replace(step, latent_frames=full, guidance=ClassifierFree(0.0), cached=frozenset()) for step in plan.steps
-    )
+    plain = replace(plan.steps[0], latent_frames=full, guidance=ClassifierFree(0.0), cached=frozenset())
+    return (plain,) * (plan.plain_steps or len(plan.steps))
 
 
 def _total(plan: Plan, steps: tuple[Step, ...], size: DenoiserSize) -> Price:

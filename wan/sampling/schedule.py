@@ -10,6 +10,8 @@ import numpy as np
 
 NUM_TRAIN_TIMESTEPS = 1000
 SOLVER_NAMES = ("unipc", "dpm++")
+FITTED = "fitted"
+"""The solver of stored plans: its weights stand in the plan, so nobody chooses it by name."""
 # The official UniPC grid starts at 1 - 1/1000, kept in float32 by its noise table, instead of at 1.
 _UNIPC_START = float(np.float32(0.999))
 

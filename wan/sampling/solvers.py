@@ -14,6 +14,7 @@ from diffusers.schedulers import DPMSolverMultistepScheduler, UniPCMultistepSche
 from torch import Tensor
 
 from wan.sampling.plan import Plan, Step
+from wan.sampling.schedule import FITTED
 
 FrameMap = Callable[[Tensor], Tensor]
 
@@ -21,8 +22,9 @@ FrameMap = Callable[[Tensor], Tensor]
 class Solver(Protocol):
     """What the loop needs of a solver; one object serves one run."""
 
-    def step(self, latents: Tensor, velocity: Tensor, step: Step) -> Tensor:
-        """Latents (B, C, F, h, w) at ``step.sigma_next`` from latents and velocity at ``step.sigma``."""
+    def step(self, latents: Tensor, velocity: Tensor, step: Step, delta: Tensor | None = None) -> Tensor:
+        """Latents (B, C, F, h, w) at ``step.sigma_next`` from latents, guided velocity and, where the step measured it,
+        the CFG difference D at ``step.sigma``."""
 
     def denoised(self) -> Tensor:
         """x0 (B, C, F, h, w) as estimated at the last step: x - sigma v."""
@@ -44,7 +46,9 @@ class MultistepSolver:
         scheduler.set_begin_index(0)
         self._scheduler = scheduler
 
-    def step(self, latents: Tensor, velocity: Tensor, step: Step) -> Tensor:
+    def step(self, latents: Tensor, velocity: Tensor, step: Step, delta: Tensor | None = None) -> Tensor:
+        if step.restarts:
+            self.restart()
         return self._scheduler.step(velocity, step.timestep, latents, return_dict=False)[0]
 
     def denoised(self) -> Tensor:
@@ -66,6 +70,8 @@ class UniPC(MultistepSolver):
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=plan.shift
         )
         super().__init__(scheduler, plan)
+        # diffusers counts the step whose result the corrector corrects, one before the step that corrects it
+        scheduler.disable_corrector = [step.index - 1 for step in plan.steps if not step.corrects]
 
     def map_frames(self, frame_map: FrameMap) -> None:
         super().map_frames(frame_map)
@@ -91,7 +97,47 @@ class DPMPlusPlus(MultistepSolver):
         super().__init__(scheduler, plan)
 
 
-SOLVERS: Mapping[str, Callable[[Plan], Solver]] = {"unipc": UniPC, "dpm++": DPMPlusPlus}
+class LinearMultistep:
+    """Executes fitted steps: every one combines the run's noise and all denoised estimates so far, with the weights of
+    its ``LinearUpdate``.
+
+    It remembers two tensors of the latent's shape for each step of the run.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._noise: Tensor | None = None
+        self._denoised: list[Tensor] = []
+        self._differences: list[Tensor] = []
+
+    def step(self, latents: Tensor, velocity: Tensor, step: Step, delta: Tensor | None = None) -> Tensor:
+        update = step.update
+        assert update is not None, f"step {step.index + 1} of a fitted plan has no weights"
+        if self._noise is None:
+            self._noise = latents
+        self._denoised.append(latents - step.sigma * velocity)
+        self._differences.append(torch.zeros_like(latents) if delta is None else step.sigma * delta)
+        known = [*self._denoised, *self._differences]
+        weights = [*update.denoised, *update.differences]
+        return sum((w * one for w, one in zip(weights, known, strict=True)), start=update.noise * self._noise)
+
+    def denoised(self) -> Tensor:
+        return self._denoised[-1]
+
+    def map_frames(self, frame_map: FrameMap) -> None:
+        assert self._noise is not None
+        self._noise = frame_map(self._noise)
+        self._denoised = [frame_map(one) for one in self._denoised]
+        self._differences = [frame_map(one) for one in self._differences]
+
+    def restart(self) -> None:
+        raise NotImplementedError("fitted weights belong to a whole history; complete frames with 'repeat'")
+
+
+SOLVERS: Mapping[str, Callable[[Plan], Solver]] = {
+    "unipc": UniPC,
+    "dpm++": DPMPlusPlus,
+    FITTED: LinearMultistep,
+}
 
 
 def make_solver(plan: Plan) -> Solver:

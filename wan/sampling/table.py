@@ -15,7 +15,7 @@ def format_plan(plan: Plan) -> str:
     lines = [
         f"{geometry.pixel_frames} frames of {geometry.width}x{geometry.height} -> {geometry.latent_frames} latent "
         f"frames of {geometry.latent_width}x{geometry.latent_height}, {geometry.tokens(geometry.latent_frames)} "
-        f"tokens; {len(plan.steps)} steps of {plan.solver}, shift {plan.shift:g}",
+        f"tokens; {_steps(plan)}, shift {plan.shift:g}",
         _HEADER,
     ]
     for number, stage in enumerate(plan.stages):
@@ -70,6 +70,11 @@ def plan_record(plan: Plan) -> dict[str, Any]:
             for stage in plan.stages
         ],
     }
+
+
+def _steps(plan: Plan) -> str:
+    steps = f"{len(plan.steps)} steps of {plan.solver}"
+    return steps if plan.plain_steps is None else f"{steps} weights, for {plan.plain_steps} plain ones"
 
 
 def _frames(step: Step) -> str:

@@ -1,0 +1,97 @@
+"""What a tuning run is asked for, and what it will cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wan.errors import InvalidInput
+from wan.sampling.geometry import Geometry
+from wan.sampling.price import DenoiserSize
+from wan.tune.amplification import forwards_needed, measured_steps
+
+BUDGETS = (0.7, 0.6, 0.5, 0.4, 0.35, 0.25)
+MIN_STEPS = 3
+
+GPUS: Mapping[str, float] = {"H100": 989e12, "A100": 312e12, "RTX 4090": 165e12}
+"""Dense bfloat16 FLOP per second by the makers' data sheets."""
+EFFICIENCY = 0.45
+"""The share of it that a well-written video transformer reaches; an assumption, said wherever a time is printed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneOptions:
+    """``clips`` to tune on, ``verify_clips`` to verify on; ``trials`` candidates for each budget at most;
+    ``amplification_steps`` noise levels at which ``amplification_clips`` runs are disturbed; ``at_once`` clips in a
+    forward."""
+
+    budgets: tuple[float, ...] = BUDGETS
+    clips: int = 4
+    verify_clips: int = 4
+    trials: int = 12
+    amplification_steps: int = 4
+    amplification_clips: int = 1
+    at_once: int = 1
+
+
+DEMO_OPTIONS = TuneOptions(
+    clips=24, verify_clips=36, trials=60, amplification_steps=8, amplification_clips=6, at_once=12
+)
+"""For a model that is small enough not to count: more clips, more trials."""
+
+
+def steps_for(budget: float, steps: int) -> int:
+    """How many steps with both passes a budget pays for; ``InvalidInput`` when they are too few to make a plan of."""
+    count = int(budget * steps + 1e-9)
+    if not 0 < budget < 1:
+        raise InvalidInput(f"--budgets {budget:g} must be above 0 and below 1 (1 is the plain run and needs no plan)")
+    if count < MIN_STEPS:
+        raise InvalidInput(
+            f"--budgets {budget:g} of {steps} steps pays for {count}, and a plan needs at least {MIN_STEPS}; give at "
+            f"least {MIN_STEPS / steps:.2g}"
+        )
+    return count
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneCost:
+    """Forwards of every part; the search's are an upper bound, because trials share their beginnings."""
+
+    steps: int
+    parts: Mapping[str, int]
+    flops_per_forward: float
+
+    @property
+    def forwards(self) -> int:
+        return sum(self.parts.values())
+
+    @property
+    def baseline_videos(self) -> float:
+        """The cost in plain videos."""
+        return self.forwards / (2 * self.steps)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        parts = ", ".join(f"{name} {forwards:,}" for name, forwards in self.parts.items())
+        seconds = self.forwards * self.flops_per_forward
+        hours = ", ".join(f"{seconds / (peak * EFFICIENCY) / 3600:.2g} on one {name}" for name, peak in GPUS.items())
+        return [
+            f"this takes at most {self.forwards:,} forwards ({parts}), as many as {self.baseline_videos:.0f} plain "
+            "videos",
+            f"hours, computed from {self.flops_per_forward:.3g} FLOP a forward at {EFFICIENCY:.0%} of the data sheets' "
+            f"bfloat16 speed: {hours}",
+        ]
+
+
+def tune_cost(options: TuneOptions, *, steps: int, geometry: Geometry, size: DenoiserSize) -> TuneCost:
+    """What a tuning run costs, before it begins."""
+    counts = [steps_for(budget, steps) for budget in options.budgets]
+    measured = measured_steps(steps, options.amplification_steps)
+    return TuneCost(
+        steps=steps,
+        parts={
+            "recording": 2 * steps * options.clips,
+            "amplification": forwards_needed(steps, measured) * options.amplification_clips,
+            "search": sum(2 * count * options.clips * options.trials for count in counts),
+            "verification": 2 * (steps + sum(counts)) * options.verify_clips,
+        },
+        flops_per_forward=size.forward_flops(geometry.tokens(geometry.latent_frames)),
+    )
