@@ -58,6 +58,7 @@ class Job:
             "fps": self.config.sample_fps,
             "dtype": self.request.machine.dtype or self.config.param_dtype,
             "batch_cfg": self.request.machine.batch_cfg,
+            "compile": self.request.machine.compile,
         }
 
 

@@ -26,8 +26,9 @@ from wan.loading.vocabulary import read_vocabulary
 from wan.machine import OFFLOADS
 from wan.models.attention import check_attention
 from wan.models.cache import WrapDenoiser, as_it_is
-from wan.models.denoiser import BindNetwork, Evaluate, TextConditioned, one_by_one
+from wan.models.denoiser import BindNetwork, TextConditioned
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
+from wan.models.engine import EXACT, Engine, check_compile
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
 from wan.models.network_cache import CacheNetwork
 from wan.models.plan_cache import cache_of
@@ -80,7 +81,7 @@ class Pipeline:
         checkpoint: Checkpoint | None = None,
         device: str | torch.device | None = None,
         dtype: str | None = None,
-        evaluate: Evaluate = one_by_one,
+        engine: Engine = EXACT,
         offload: str | None = None,
         attention: str = "auto",
         vae_tiling: bool = False,
@@ -90,6 +91,7 @@ class Pipeline:
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
         ``offload_model`` of every ``generate``; ``text_cache`` is a folder.
+        ``engine``: how the forwards are computed.
         ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
@@ -101,6 +103,8 @@ class Pipeline:
         self.forward_counter = ForwardCounter()
         _refuse_offload(offload, self.device)
         check_attention(attention, device=self.device, dtype=self.dtype)
+        if engine.compile:
+            check_compile(self.device, offload=offload)
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
         text_device, text_dtype = CPU if t5_cpu else self.device, _at_least(torch.bfloat16, self.dtype)
@@ -111,7 +115,7 @@ class Pipeline:
             prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention
         )
         self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
-        self._evaluate = evaluate
+        self._engine = engine
         self._turn = threading.Lock()
 
     @explained_out_of_memory()
@@ -148,25 +152,30 @@ class Pipeline:
         wrap: WrapDenoiser = as_it_is,
         cache: CacheNetwork | None = None,
         completion: Completion | None = None,
+        engine: Engine | None = None,
     ) -> Tensor:
         """Latents (C, F, h, w), float32, for a plan and a seed; the noise is drawn for all latent frames at once.
 
         ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
         ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
-        their networks (``wan.models.network_cache``) and ``completion`` stand in for the plan's. One call runs at a
-        time, because a stage sets up the networks for itself: another thread's call waits.
+        their networks (``wan.models.network_cache``) and ``completion`` stand in for the plan's, ``engine`` for the
+        constructor's. One call runs at a time, because a stage sets up the networks for itself: another thread's call
+        waits.
         """
         generator = torch.Generator(device=self.device).manual_seed(seed)
         planned = cache_of(plan)
         noise = torch.randn(plan.geometry.latent_shape(), generator=generator, device=self.device)
+        mode = offload or self._offload
+        engine = (engine or self._engine).for_offload(mode)
         experts = ExpertPool(
-            self._expert_store(offload or self._offload, plan),
+            self._expert_store(mode, plan),
             steps=plan.steps[-1].index + 1,
-            evaluate=self._evaluate,
+            evaluate=engine.evaluate,
             count=self.forward_counter,
             bind=conditioning.bind,
             wrap=lambda denoiser: wrap(planned.wrap(denoiser)),
             cache=cache or planned.network,
+            set_up=engine.set_up,
         )
         with self._turn:
             latents = sample(

@@ -58,6 +58,9 @@ def format_result(result: Mapping[str, Any]) -> str:
     difference = result.get("largest_difference_from_diffusers")
     if difference is not None:
         lines += ["", f"Largest difference of the latents, plain plan against WanPipeline: {difference:.1e}"]
+    if others := result.get("largest_difference_from_plain"):
+        text = ", ".join(f"{name} {difference:.1e}" for name, difference in others.items())
+        lines += ["", f"Largest difference of the latents from the plain run: {text}"]
     return "\n".join(lines)
 
 
