@@ -32,11 +32,12 @@ Time the sampling loop: every shortcut against the plain plan, and ours against 
     {command_line("bench")} --random_weights --task t2v-A14B --size 832*480    real sizes without a checkpoint
     {command_line("bench")} --random_weights --task ti2v-5B --steps_per_stage 3
     {command_line("bench")} --engine                                           the plain plan, computed in other ways
-    {command_line("bench")} --variant "--sample_steps 10" --variant "--compile"
+    {command_line("bench")} --variant="--sample_steps 10" --variant=--compile
 
 All variants run in one process, on one machine, in turns (A B C A B C ...), after a warm-up of each; the figure of a
-variant is the median of its runs, and only ratios are worth quoting elsewhere. "estimated" is what the price model of
---dry_run expects. Exit codes: 0; 2 for what cannot be timed (one sentence); 1 for other failures.
+variant is the median of its runs, and "measured / plain" the median of the ratios within a turn, the one to
+quote. "estimated" is what the price model of --dry_run expects. Exit codes: 0; 2 for what cannot be timed (one
+sentence); 1 for other failures.
 """
 
 
@@ -76,7 +77,8 @@ def build_parser() -> Parser:
         action="append",
         dest="variants",
         metavar="FLAGS",
-        help=f"the run with these flags of {program('generate')} added, in quotes; several times for several variants",
+        help=f"the run with these flags of {program('generate')} added, as in --variant='--sample_steps 10'; several "
+        "times for several variants",
     )
     which.add_argument(
         "--engine",

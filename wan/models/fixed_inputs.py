@@ -49,9 +49,16 @@ class _Text:
 
 
 class Held(nn.Module):
-    """Stands in for a module whose output is known before the forward begins: hands it out, whatever comes in."""
+    """Stands in for modules whose output is known by now: hands it out, whatever comes in.
+
+    They stay parts of the network, so that whoever moves or counts its weights finds them.
+    """
 
     tensor: Tensor
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__()
+        self.known = nn.Sequential(*modules)
 
     def forward(self, _: Tensor) -> Tensor:
         return self.tensor
@@ -73,21 +80,20 @@ class OncePerShape(nn.Module):
         return self._tables[key]
 
 
-class _Texts:
-    """The last few texts of one network. ``modules`` are taken out of it, and ``holders`` stand in for them."""
+class KeptTexts(nn.Module):
+    """Stands in for the network's condition embedder, which hears of the text first, and hands out what it becomes.
 
-    def __init__(self, model: WanTransformer3DModel, stack: ExitStack) -> None:
-        self._known: list[_Text] = []
-        self._holders: list[Held] = []
-        self._embedders: list[nn.Module] = []
-        self._keys: list[tuple[nn.Sequential, bool]] = []
+    It computes inside of the forward: there the weights are on the device, wherever they are between forwards.
+    """
+
+    def __init__(self, embedder: nn.Module, stack: ExitStack) -> None:
+        super().__init__()
+        self._embedder = embedder
         self._stack = stack
-        embedder = model.condition_embedder
-        for name in ("text_embedder", "image_embedder"):
-            if (module := getattr(embedder, name)) is not None:
-                self._embedders.append(module)
-                self._holders.append(self._hold(embedder, name))
-        stack.callback(model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
+        self._texts: list[_Text] = []
+        names = [name for name in ("text_embedder", "image_embedder") if getattr(embedder, name) is not None]
+        self._embedded = [self._hold(embedder, name) for name in names]
+        self._keys: list[tuple[Held, bool]] = []
 
     def keep_keys(self, attention: nn.Module) -> None:
         """Keys and values of a cross-attention, too. The key is held after its norm, which is the last to touch it."""
@@ -95,34 +101,35 @@ class _Texts:
         if attention.add_k_proj is not None:
             pairs.append(("add_k_proj", "norm_added_k", "add_v_proj", True))
         for key, norm, value, of_image in pairs:
-            normed = nn.Sequential(getattr(attention, key), getattr(attention, norm))
-            self._keys += [(normed, of_image), (nn.Sequential(getattr(attention, value)), of_image)]
+            projection = getattr(attention, key)
             _replace(attention, key, nn.Identity(), self._stack)
-            self._holders += [self._hold(attention, norm), self._hold(attention, value)]
+            self._keys.append((self._hold(attention, norm, projection), of_image))
+            self._keys.append((self._hold(attention, value), of_image))
 
-    def _hold(self, owner: nn.Module, name: str) -> Held:
-        holder = Held()
-        _replace(owner, name, holder, self._stack)
-        return holder
-
-    def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A forward begins: hand out what its text became, computed now if the text is new."""
-        given = kwargs["encoder_hidden_states"], kwargs.get("encoder_hidden_states_image")
-        inputs = tuple(tensor for tensor in given if tensor is not None)
-        text = next((known for known in self._known if known.is_of(inputs)), None)
-        if text is None:
-            text = _Text(tuple(map(Known, inputs)), self._compute(inputs))
-        self._known = [text, *[other for other in self._known if other is not text][: _TEXTS - 1]]
-        for holder, tensor in zip(self._holders, text.made, strict=True):
+    def forward(self, timestep: Tensor, text: Tensor, image: Tensor | None = None, **kwargs: Any) -> Any:
+        """As the condition embedder; the text's part of it, and of the blocks, is computed if the text is new."""
+        inputs = (text,) if image is None else (text, image)
+        found = next((known for known in self._texts if known.is_of(inputs)), None)
+        if found is None:
+            found = _Text(tuple(map(Known, inputs)), self._compute(inputs))
+        self._texts = [found, *[known for known in self._texts if known is not found][: _TEXTS - 1]]
+        holders = (*self._embedded, *(holder for holder, _ in self._keys))
+        for holder, tensor in zip(holders, found.made, strict=True):
             holder.tensor = tensor
+        return self._embedder(timestep, text, image, **kwargs)
 
     def _compute(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        embedded = [module(tensor) for module, tensor in zip(self._embedders, inputs, strict=True)]
+        embedded = [holder.known(tensor) for holder, tensor in zip(self._embedded, inputs, strict=True)]
         # as the network does it: the image's features before the text, and both cut out again
         joined = torch.concat(embedded[::-1], dim=1)
         features = joined.shape[1] - embedded[0].shape[1]
         parts = {True: joined[:, :features], False: joined[:, features:]}
-        return (*embedded, *(module(parts[of_image]) for module, of_image in self._keys))
+        return (*embedded, *(holder.known(parts[of_image]) for holder, of_image in self._keys))
+
+    def _hold(self, owner: nn.Module, name: str, *before: nn.Module) -> Held:
+        holder = Held(*before, getattr(owner, name))
+        _replace(owner, name, holder, self._stack)
+        return holder
 
 
 @contextmanager
@@ -135,8 +142,7 @@ def nothing_kept(model: WanTransformer3DModel) -> Iterator[None]:
 def inputs_kept(model: WanTransformer3DModel) -> Iterator[None]:
     """Rotary tables once per shape, the projection of text and image once per text."""
     with ExitStack() as stack:
-        _replace(model, "rope", OncePerShape(model.rope), stack)
-        _Texts(model, stack)
+        _keep_inputs(model, stack)
         yield
 
 
@@ -148,11 +154,17 @@ def inputs_and_keys_kept(model: WanTransformer3DModel) -> Iterator[None]:
     computed when a text is new, so the whole network must be on the device.
     """
     with ExitStack() as stack:
-        _replace(model, "rope", OncePerShape(model.rope), stack)
-        texts = _Texts(model, stack)
+        texts = _keep_inputs(model, stack)
         for block in model.blocks:
             texts.keep_keys(block.attn2)
         yield
+
+
+def _keep_inputs(model: WanTransformer3DModel, stack: ExitStack) -> KeptTexts:
+    _replace(model, "rope", OncePerShape(model.rope), stack)
+    texts = KeptTexts(model.condition_embedder, stack)
+    _replace(model, "condition_embedder", texts, stack)
+    return texts
 
 
 def _replace(owner: nn.Module, name: str, module: nn.Module, stack: ExitStack) -> None:

@@ -30,8 +30,8 @@ def time_step_kinds(case: Setting, model: RandomModel, *, count: int, repeats: i
         {name: _few_steps(model, part) for name, part in parts.items()}, repeats=repeats, device=model.device
     )
     notes = [
-        f"EXTRAPOLATED: {count} steps of every kind were timed, with random weights; a run's seconds are the number of "
-        "its steps of each kind times their median",
+        f"EXTRAPOLATED: {count} steps of every kind were timed, with random weights; a run's seconds are, in every "
+        "turn, the number of its steps of each kind times the median of those",
         "Making weights, text and VAE are left out",
     ]
     totals = {name: _extrapolated(case, variant, timings) for name, variant in case.variants.items()}
@@ -80,10 +80,12 @@ def _few_steps(model: RandomModel, part: Variant) -> Timed:
 
 def _extrapolated(case: Setting, variant: Variant, timings: Mapping[str, Timing]) -> Timing:
     by_kind = {kind: timings[_label(case, kind, variant.engine)] for kind in kinds_of([variant.plan])}
+    turns = range(len(next(iter(by_kind.values())).seconds))
     return Timing(
-        median=extrapolated_seconds(variant.plan, {kind: timing.median for kind, timing in by_kind.items()}),
-        minimum=extrapolated_seconds(variant.plan, {kind: timing.minimum for kind, timing in by_kind.items()}),
-        maximum=extrapolated_seconds(variant.plan, {kind: timing.maximum for kind, timing in by_kind.items()}),
+        seconds=tuple(
+            extrapolated_seconds(variant.plan, {kind: timing.seconds[turn] for kind, timing in by_kind.items()})
+            for turn in turns
+        ),
         peak_bytes=_most(timing.peak_bytes for timing in by_kind.values()),
     )
 

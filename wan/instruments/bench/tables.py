@@ -34,8 +34,8 @@ def row(
         "seconds_per_step": timing.median / steps,
         "flops_per_second": flops / timing.median,
         "estimated_fraction": flops / plain_flops,
-        "measured_fraction": timing.median / plain.median,
-        "speed_up": plain.median / timing.median,
+        "measured_fraction": timing.relative_to(plain),
+        "speed_up": 1.0 / timing.relative_to(plain),
         "peak_bytes": timing.peak_bytes,
     }
 
