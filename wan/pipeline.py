@@ -28,7 +28,7 @@ from wan.models.attention import check_attention
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import BindNetwork, TextConditioned
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
-from wan.models.engine import EXACT, Engine, check_compile
+from wan.models.engine import EXACT, Engine
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
 from wan.models.network_cache import CacheNetwork
 from wan.models.plan_cache import cache_of
@@ -90,8 +90,8 @@ class Pipeline:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
-        ``offload_model`` of every ``generate``; ``text_cache`` is a folder.
-        ``engine``: how the forwards are computed.
+        ``offload_model`` of every ``generate``; ``text_cache`` is a folder,
+        ``engine`` how the forwards are computed.
         ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
@@ -103,8 +103,7 @@ class Pipeline:
         self.forward_counter = ForwardCounter()
         _refuse_offload(offload, self.device)
         check_attention(attention, device=self.device, dtype=self.dtype)
-        if engine.compile:
-            check_compile(self.device, offload=offload)
+        engine.check(self.device, offload=offload)
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
         text_device, text_dtype = CPU if t5_cpu else self.device, _at_least(torch.bfloat16, self.dtype)
@@ -115,8 +114,7 @@ class Pipeline:
             prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention
         )
         self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
-        self._engine = engine
-        self._turn = threading.Lock()
+        self._engine, self._turn = engine, threading.Lock()
 
     @explained_out_of_memory()
     def encode(self, prompt: str, negative_prompt: str = "", *, offload: str | None = None) -> Contexts:

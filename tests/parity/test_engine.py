@@ -92,7 +92,7 @@ def test_compiled_blocks_agree_over_experts_and_frame_counts(materialised: Mater
     run = "t2v_A14B_unipc"
     made = pipeline(materialised, run, Engine(compile=True))
     torch._dynamo.reset()
-    assert not torch._dynamo.utils.counters["stats"]
+    torch._dynamo.utils.counters.clear()
     compiled = videos(made, run)
     # one for the first number of frames, one for any other; both experts, dropped and kept, share them
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2

@@ -139,7 +139,7 @@ def _case(job: Job, size: DenoiserSize, args: argparse.Namespace) -> tuple["Sett
     """What is timed, and what to say of it."""
     from wan.instruments.bench.variants import Setting, asked_variants, engine_variants, shortcut_variants
     from wan.models.devices import pick_device
-    from wan.models.engine import check_compile, why_not_compile
+    from wan.models.engine import why_not_compile
 
     why_not = None
     if args.engine:
@@ -147,8 +147,8 @@ def _case(job: Job, size: DenoiserSize, args: argparse.Namespace) -> tuple["Sett
         variants = engine_variants(job.plan, can_compile=why_not is None)
     elif args.variants:
         variants = asked_variants(job, args.variants)
-        if any(variant.engine.compile for variant in variants.values()):
-            check_compile(pick_device(args.device), offload=args.offload)
+        for variant in variants.values():
+            variant.engine.check(pick_device(args.device), offload=args.offload)
     else:
         variants = shortcut_variants(job.settings, job.geometry)
     case = Setting(config=job.config, settings=job.settings, geometry=job.geometry, size=size, variants=variants)

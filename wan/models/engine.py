@@ -30,6 +30,11 @@ class Engine:
         is_grouped = mode == "group" and self.keep is inputs_and_keys_kept
         return replace(self, keep=inputs_kept) if is_grouped else self
 
+    def check(self, device: torch.device, *, offload: str | None) -> None:
+        """``InvalidInput`` when it cannot work on the device, or with the offloading; before any weight is read."""
+        if self.compile:
+            check_compile(device, offload=offload)
+
     @contextmanager
     def set_up(self, model: WanTransformer3DModel) -> Iterator[None]:
         """For the length of the block the model computes like this; afterwards it is as before."""
@@ -50,11 +55,12 @@ def blocks_compiled(model: WanTransformer3DModel) -> Iterator[None]:
 
     PyTorch keeps what it compiled by code, so that the next stage, and another model of the same kind, has it at once.
     """
+    blocks = list(model.blocks)
     model.compile_repeated_blocks()
     try:
         yield
     finally:
-        for block in model.blocks:
+        for block in blocks:
             block._compiled_call_impl = None
 
 

@@ -31,6 +31,7 @@ def row(
         "seconds": timing.median,
         "seconds_min": timing.minimum,
         "seconds_max": timing.maximum,
+        "seconds_of_turns": timing.seconds,
         "seconds_per_step": timing.median / steps,
         "flops_per_second": flops / timing.median,
         "estimated_fraction": flops / plain_flops,
