@@ -10,6 +10,7 @@ from wan.errors import InvalidInput
 from wan.image_input import image_path, open_image
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint, served_tasks
 from wan.request import DEFAULT_OUTPUT_DIR, Request
+from wan.sampling.cache_settings import COMPILED_CACHE
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.image_size import image_geometry
 from wan.sampling.plan import Plan
@@ -85,6 +86,8 @@ def prepare(
         notices.append(f"no --prompt given, using the example prompt: {config.example_prompt!r}")
     settings = _settings(request, config, notices, has_image=path is not None)
     plan = make_plan(settings, geometry)
+    if request.machine.compile and plan.cache is not None and plan.cache.is_in_network:
+        raise InvalidInput(COMPILED_CACHE.format(f"--cache {plan.cache.name}"))
     notices += shortcut_notices(settings)
     return Job(
         request=replace(

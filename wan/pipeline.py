@@ -30,7 +30,7 @@ from wan.models.denoiser import BindNetwork, TextConditioned
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.engine import EXACT, Engine
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
-from wan.models.network_cache import CacheNetwork
+from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
 from wan.sampling.completion import Completion, completion_for
@@ -161,10 +161,10 @@ class Pipeline:
         waits.
         """
         generator = torch.Generator(device=self.device).manual_seed(seed)
-        planned = cache_of(plan)
+        planned, mode = cache_of(plan), offload or self._offload
+        network = cache or planned.network
+        engine = (engine or self._engine).for_run(mode, cached=network is not uncached)
         noise = torch.randn(plan.geometry.latent_shape(), generator=generator, device=self.device)
-        mode = offload or self._offload
-        engine = (engine or self._engine).for_offload(mode)
         experts = ExpertPool(
             self._expert_store(mode, plan),
             steps=plan.steps[-1].index + 1,
@@ -172,7 +172,7 @@ class Pipeline:
             count=self.forward_counter,
             bind=conditioning.bind,
             wrap=lambda denoiser: wrap(planned.wrap(denoiser)),
-            cache=cache or planned.network,
+            cache=network,
             set_up=engine.set_up,
         )
         with self._turn:

@@ -24,9 +24,9 @@ def no_compiler() -> Iterator[None]:
 
 def test_keys_are_not_kept_of_a_network_that_is_never_whole_on_the_device() -> None:
     assert EXACT.keep is inputs_and_keys_kept
-    assert EXACT.for_offload("expert") is EXACT
-    assert Engine(evaluate=batched).for_offload("group") == Engine(evaluate=batched, keep=inputs_kept)
-    assert Engine(keep=nothing_kept).for_offload("group").keep is nothing_kept
+    assert EXACT.for_run("expert") is EXACT
+    assert Engine(evaluate=batched).for_run("group") == Engine(evaluate=batched, keep=inputs_kept)
+    assert Engine(keep=nothing_kept).for_run("group").keep is nothing_kept
 
 
 def test_compiling_is_refused_where_it_cannot_work(no_compiler: None) -> None:
@@ -35,6 +35,12 @@ def test_compiling_is_refused_where_it_cannot_work(no_compiler: None) -> None:
         check_compile(CPU, offload=None)
     with pytest.raises(InvalidInput, match="--compile and --offload group do not go together"):
         check_compile(CPU, offload="group")
+
+
+def test_a_cache_inside_the_network_is_not_compiled() -> None:
+    assert Engine(compile=True).for_run("none") == Engine(compile=True)
+    with pytest.raises(InvalidInput, match="--compile and a cache inside the network do not go together"):
+        Engine(compile=True).for_run("none", cached=True)
 
 
 def test_the_refusal_is_one_sentence(no_compiler: None, capsys: pytest.CaptureFixture[str], tmp_path: object) -> None:

@@ -157,7 +157,7 @@ def test_an_error_while_prefetching_reaches_the_run() -> None:
 
 def test_grouped_experts_give_the_same(expected: Tensor) -> None:
     library = Library()
-    made = run(GroupedExperts(library.prepare, device=CPU), set_up=EXACT.for_offload("group").set_up)
+    made = run(GroupedExperts(library.prepare, device=CPU), set_up=EXACT.for_run("group").set_up)
     assert torch.allclose(made, expected, atol=1e-5)
     assert library.reads == ORDER
     # what is kept of the inputs changes no bit there either

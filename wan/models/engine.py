@@ -13,6 +13,7 @@ from torch import Tensor
 from wan.errors import InvalidInput
 from wan.models.denoiser import Evaluate, one_by_one
 from wan.models.fixed_inputs import SetUp, inputs_and_keys_kept, inputs_kept
+from wan.sampling.cache_settings import COMPILED_CACHE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,10 +25,15 @@ class Engine:
     keep: SetUp = inputs_and_keys_kept
     compile: bool = False
 
-    def for_offload(self, mode: str) -> "Engine":
-        """The engine for a network that is offloaded. Block by block (group), the keys of all blocks cannot be computed
-        before the forward, and the device memory that they take is what the mode saves."""
-        is_grouped = mode == "group" and self.keep is inputs_and_keys_kept
+    def for_run(self, offload: str, *, cached: bool = False) -> "Engine":
+        """The engine for one run. Where blocks visit the device in turn (``offload`` group), the keys of all blocks
+        cannot be computed before them, and the memory that they take is what this offloading saves.
+
+        ``cached``: a cache sits on the network. ``InvalidInput`` when it is to be compiled, too.
+        """
+        if cached and self.compile:
+            raise InvalidInput(COMPILED_CACHE.format("a cache inside the network"))
+        is_grouped = offload == "group" and self.keep is inputs_and_keys_kept
         return replace(self, keep=inputs_kept) if is_grouped else self
 
     def check(self, device: torch.device, *, offload: str | None) -> None:
