@@ -74,6 +74,7 @@ def test_the_record_tells_the_whole_run(finished: tuple[Path, Any]) -> None:
     assert len(timing["steps"]) == 6
     assert {"model_load", "text_encoding", "inference", "expert_switch", "decode", "save"} <= set(timing)
     assert timing["inference"] == pytest.approx(sum(timing["steps"]))
+    assert content["settings"]["batch_cfg"] is content["settings"]["compile"] is False
     assert content["versions"]["torch"] == torch.__version__
     assert re.fullmatch(r"[0-9a-f]{64}", content["checkpoint"]["id"])
     assert Path(content["outputs"]["video"]).is_file() and Path(content["outputs"]["latents"]).is_file()

@@ -10,6 +10,7 @@ from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
 from wan.job import prepare, rerun, vary
 from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
+from wan.machine import Machine
 from wan.request import Request
 from wan.shortcuts import BEST_HALF_FRAME, Shortcuts
 
@@ -109,3 +110,18 @@ def test_what_contradicts_itself_is_refused_at_once(request_: object, sentence: 
     assert callable(request_)
     with pytest.raises(InvalidInput, match=sentence):
         request_()
+
+
+def test_the_record_names_what_changes_the_last_bits() -> None:
+    job = prepare(Request(task="t2v-demo", machine=Machine(batch_cfg=True, compile=True)))
+    assert job.record()["batch_cfg"] is job.record()["compile"] is True
+    assert "--batch_cfg --compile" in job.request.command(seed=0)
+
+
+@pytest.mark.parametrize("name", ["sea", "mag", "first_block"])
+def test_compiled_blocks_and_a_cache_in_them_are_refused(name: str) -> None:
+    request = Request(task="t2v-demo", machine=Machine(compile=True), shortcuts=Shortcuts(cache=name))
+    with pytest.raises(InvalidInput, match=f"--compile and --cache {name} do not go together"):
+        prepare(request)
+    around = replace(request, shortcuts=Shortcuts(cache="taylor"))
+    assert prepare(around).plan.cache is not None

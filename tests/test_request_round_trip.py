@@ -65,6 +65,7 @@ MACHINES = st.builds(
     vae_tiling=st.booleans(),
     attention=st.sampled_from(ATTENTIONS),
     batch_cfg=st.booleans(),
+    compile=st.booleans(),
 )
 
 

@@ -17,6 +17,7 @@ from wan.loading.layouts import (
 )
 from wan.planning.choose import plan_run
 from wan.request import DEFAULT_OUTPUT_DIR, Request
+from wan.sampling.cache_settings import COMPILED_CACHE
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.image_size import image_geometry
 from wan.sampling.plan import Plan
@@ -64,6 +65,7 @@ class Job:
             "fps": self.config.sample_fps,
             "dtype": self.request.machine.dtype or self.config.param_dtype,
             "batch_cfg": self.request.machine.batch_cfg,
+            "compile": self.request.machine.compile,
         }
 
 
@@ -91,6 +93,8 @@ def prepare(
     settings = _settings(request, config, notices, has_image=path is not None)
     folder = known_checkpoint_dir(config, request.ckpt_dir)
     plan = plan_run(config, settings, geometry, ckpt_dir=folder)
+    if request.machine.compile and plan.cache is not None and plan.cache.is_in_network:
+        raise InvalidInput(COMPILED_CACHE.format(f"--cache {plan.cache.name}"))
     notices += shortcut_notices(settings)
     return Job(
         request=replace(

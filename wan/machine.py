@@ -35,6 +35,12 @@ class Machine:
     vae_tiling: bool = flag(False, "decode in tiles: less memory, faint seams", group=GROUP)
     attention: str = flag("auto", "attention kernels (%(default)s)", group=GROUP, choices=ATTENTIONS)
     batch_cfg: bool = flag(False, "both guidance passes in one forward (more memory)", group=GROUP)
+    compile: bool = flag(
+        False,
+        "compile the blocks with torch.compile: seconds to minutes at the start, and again for another shape; needs a "
+        "C++ compiler",
+        group=GROUP,
+    )
 
     def offload_for(self, config: TaskConfig) -> str:
         """The offloading that was asked for, or the one that suits the model: the small demo model stays in memory."""

@@ -26,10 +26,11 @@ from wan.loading.vocabulary import read_vocabulary
 from wan.machine import OFFLOADS
 from wan.models.attention import check_attention
 from wan.models.cache import WrapDenoiser, as_it_is
-from wan.models.denoiser import BindNetwork, Evaluate, TextConditioned, one_by_one
+from wan.models.denoiser import BindNetwork, TextConditioned
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
+from wan.models.engine import EXACT, Engine
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
-from wan.models.network_cache import CacheNetwork
+from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
 from wan.planning.choose import plan_run
@@ -80,7 +81,7 @@ class Pipeline:
         checkpoint: Checkpoint | None = None,
         device: str | torch.device | None = None,
         dtype: str | None = None,
-        evaluate: Evaluate = one_by_one,
+        engine: Engine = EXACT,
         offload: str | None = None,
         attention: str = "auto",
         vae_tiling: bool = False,
@@ -89,7 +90,8 @@ class Pipeline:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
-        ``offload_model`` of every ``generate``; ``text_cache`` is a folder.
+        ``offload_model`` of every ``generate``; ``text_cache`` is a folder,
+        ``engine`` how the forwards are computed.
         ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
@@ -101,6 +103,7 @@ class Pipeline:
         self.forward_counter = ForwardCounter()
         _refuse_offload(offload, self.device)
         check_attention(attention, device=self.device, dtype=self.dtype)
+        engine.check(self.device, offload=offload)
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
         text_device, text_dtype = CPU if t5_cpu else self.device, _at_least(torch.bfloat16, self.dtype)
@@ -111,8 +114,7 @@ class Pipeline:
             prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention
         )
         self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
-        self._evaluate = evaluate
-        self._turn = threading.Lock()
+        self._engine, self._turn = engine, threading.Lock()
 
     @explained_out_of_memory()
     def encode(self, prompt: str, negative_prompt: str = "", *, offload: str | None = None) -> Contexts:
@@ -148,13 +150,15 @@ class Pipeline:
         wrap: WrapDenoiser = as_it_is,
         cache: CacheNetwork | None = None,
         completion: Completion | None = None,
+        engine: Engine | None = None,
     ) -> Tensor:
         """Latents (C, F, h, w), float32, for a plan and a seed; the noise is drawn for all latent frames at once.
 
         ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
         ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
-        their networks (``wan.models.network_cache``) and ``completion`` stand in for the plan's. One call runs at a
-        time, because a stage sets up the networks for itself: another thread's call waits.
+        their networks (``wan.models.network_cache``) and ``completion`` stand in for the plan's, ``engine`` for the
+        constructor's. One call runs at a time, because a stage sets up the networks for itself: another thread's call
+        waits.
         """
         return self.sample_batch(
             plan,
@@ -165,6 +169,7 @@ class Pipeline:
             observers=observers,
             wrap=wrap,
             cache=cache,
+            engine=engine,
             completion=completion,
         )[0]
 
@@ -187,21 +192,25 @@ class Pipeline:
         observers: Sequence[Observer] = (),
         wrap: WrapDenoiser = as_it_is,
         cache: CacheNetwork | None = None,
+        engine: Engine | None = None,
         completion: Completion | None = None,
     ) -> Tensor:
         """Latents (B, C, F, h, w), float32, for noise (B, C, L, h, w) and text embeddings (B, T, D) per branch.
 
         ``solver`` stands in for the plan's; the rest is as in ``sample``.
         """
-        planned = cache_of(plan)
+        planned, mode = cache_of(plan), offload or self._offload
+        network = cache or planned.network
+        engine = (engine or self._engine).for_run(mode, cached=network is not uncached)
         experts = ExpertPool(
-            self._expert_store(offload or self._offload, plan),
+            self._expert_store(mode, plan),
             steps=plan.steps[-1].index + 1,
-            evaluate=self._evaluate,
+            evaluate=engine.evaluate,
             count=self.forward_counter,
             bind=conditioning.bind,
             wrap=lambda denoiser: wrap(planned.wrap(denoiser)),
-            cache=cache or planned.network,
+            cache=network,
+            set_up=engine.set_up,
         )
         with self._turn:
             return sample(

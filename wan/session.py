@@ -19,6 +19,7 @@ from wan.loading.models import silence_loading_bars
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import batched, one_by_one
 from wan.models.devices import pick_device
+from wan.models.engine import Engine
 from wan.models.network_cache import CacheNetwork
 from wan.pipeline import Conditioning, Pipeline
 from wan.sampling.geometry import Geometry
@@ -71,7 +72,7 @@ class Session:
             t5_cpu=machine.t5_cpu,
             device=self.device,
             dtype=machine.dtype,
-            evaluate=batched if machine.batch_cfg else one_by_one,
+            engine=Engine(evaluate=batched if machine.batch_cfg else one_by_one, compile=machine.compile),
             offload=machine.offload_for(job.config),
             attention=machine.attention,
             vae_tiling=machine.vae_tiling,

@@ -9,6 +9,7 @@ import pytest
 from tests.goldens import materialise
 from wan.cli import main as command
 from wan.instruments.bench.variants import PLAIN
+from wan.models import engine
 
 SMALL = ["--size", "32*32", "--frame_num", "9", "--sample_steps", "6", "--repeats", "1"]
 RANDOM = ["--random_weights", "--task", "t2v-demo", "--layers", "1", *SMALL]
@@ -62,6 +63,26 @@ def test_an_official_layout_is_timed_without_diffusers_and_says_so(tmp_path: Pat
     assert any("diffusers WanPipeline is not timed" in note for note in result["notes"])
 
 
+def test_engines_are_timed_on_the_same_plan(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "why_not_compile", lambda device: "no compiler")
+    flags = ["--task", "t2v-demo", "--ckpt_dir", str(tiny_checkpoint), *SMALL, "--engine"]
+    result = run(*flags, output=tmp_path / "result.json")
+    names = [PLAIN, "without kept keys", "nothing kept", "batched CFG"]
+    assert list(result["variants"]) == [*names, "diffusers WanPipeline"]
+    differences = result["largest_difference_from_plain"]
+    assert differences["without kept keys"] == differences["nothing kept"] == 0.0
+    assert differences["batched CFG"] < 1e-4
+    assert "Nothing is compiled: no compiler." in capsys.readouterr().out
+
+
+def test_variants_are_flags(tmp_path: Path) -> None:
+    flags = ["--variant", "--sample_steps 3", "--variant", "--cfg_truncate_steps 1", "--steps_per_stage", "2"]
+    result = run(*RANDOM, *flags, output=tmp_path / "result.json")
+    assert [row["forwards"] for row in result["variants"].values()] == [12, 6, 11]
+
+
 def test_random_weights_need_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(*RANDOM, output=tmp_path / "result.json")
     assert list(result["variants"]) == TWO_EXPERT_VARIANTS
@@ -101,6 +122,9 @@ def test_extrapolation_says_so_and_adds_up(tmp_path: Path, capsys: pytest.Captur
         (["--task", "t2v-A14B"], "needs --ckpt_dir"),
         (["--task", "t2v-A14B", "--ckpt_dir", "nowhere"], "nowhere is not a directory"),
         (["--threads", "two"], "invalid int value: 'two'"),
+        (["--variant", "--sample_steps x"], "invalid int value: 'x'"),
+        (["--variant", "--size 32*32"], "changes size, which all variants share; give --size to the command itself"),
+        (["--engine", "--variant", "--sample_steps 4"], "--engine names its variants itself"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

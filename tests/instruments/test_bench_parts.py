@@ -7,10 +7,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from wan.configs import WAN_CONFIGS, TaskConfig
+from wan.errors import InvalidInput
 from wan.instruments.bench.random_model import RandomModel, empty_denoiser, random_experts
 from wan.instruments.bench.step_kinds import StepKind, extrapolated_seconds, kinds_of, plan_of_kind
 from wan.instruments.bench.timing import Timed, time_in_turns
-from wan.instruments.bench.variants import Setting
+from wan.instruments.bench.variants import PLAIN, Setting, asked_variants, engine_variants, shortcut_variants
+from wan.job import prepare
+from wan.models.denoiser import batched, one_by_one
+from wan.request import Request
 from wan.sampling.geometry import geometry_for
 from wan.sampling.guidance import Branch, SingleBranch
 from wan.sampling.plan import Expert
@@ -26,10 +30,13 @@ def narrow(task: str) -> TaskConfig:
 
 
 def small_case(config: TaskConfig) -> Setting:
+    settings = replace(default_settings(config), steps=6)
+    geometry = geometry_for(config, size=(32, 32), frame_num=9)
     return Setting(
         config=config,
-        settings=replace(default_settings(config), steps=6),
-        geometry=geometry_for(config, size=(32, 32), frame_num=9),
+        settings=settings,
+        geometry=geometry,
+        variants=shortcut_variants(settings, geometry),
         size=DenoiserSize(
             dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len
         ),
@@ -93,6 +100,38 @@ def test_extrapolated_seconds_are_the_sum_over_the_steps() -> None:
     assert extrapolated_seconds(plan, seconds) == 100.0 + 5 * 10.0
 
 
+@pytest.mark.parametrize("task", ["t2v-A14B", "i2v-A14B"])
+def test_random_weights_are_the_same_video_with_and_without_kept_inputs(task: str) -> None:
+    case = small_case(narrow(task))
+    model = RandomModel(case.config, case.geometry, device=CPU, dtype=torch.bfloat16)
+    variants = engine_variants(case.plans()[PLAIN], can_compile=False)
+    made = {name: model.sample(variant.plan, engine=variant.engine) for name, variant in variants.items()}
+    assert torch.equal(made["nothing kept"], made[PLAIN]) and torch.equal(made["without kept keys"], made[PLAIN])
+    assert torch.allclose(made["batched CFG"], made[PLAIN], atol=0.1)
+
+
+def test_a_variant_is_the_run_with_more_flags() -> None:
+    job = prepare(Request(task="t2v-demo", sample_steps=8))
+    variants = asked_variants(job, ["--sample_steps 4", "--batch_cfg --cfg_truncate_steps 2"])
+    assert list(variants) == [PLAIN, "--sample_steps 4", "--batch_cfg --cfg_truncate_steps 2"]
+    assert [variant.plan.forwards for variant in variants.values()] == [16, 8, 14]
+    assert [variant.engine.evaluate for variant in variants.values()] == [one_by_one, one_by_one, batched]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("--frame_num 17", "changes frame_num, which all variants share"),
+        ("--dtype bfloat16", "changes dtype, which all variants share"),
+        ("--sample_step 4", "did you mean --sample_steps"),
+        ("--prompt 'open", "close its quotes"),
+    ],
+)
+def test_a_variant_of_another_video_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        asked_variants(prepare(Request(task="t2v-demo")), [text])
+
+
 def test_variants_take_turns_after_a_warm_up() -> None:
     calls: list[str] = []
 
@@ -107,3 +146,5 @@ def test_variants_take_turns_after_a_warm_up() -> None:
     assert calls == ["warm a", "warm b", "a", "b", "a", "b", "a", "b"]
     assert (timings["a"].median, timings["a"].minimum, timings["a"].maximum) == (2.0, 1.0, 3.0)
     assert timings["b"].median == 5.0 and timings["b"].peak_bytes is None
+    # turn by turn 5/3, 4 and 9/2: not the ratio of the medians, which drift would decide
+    assert timings["b"].relative_to(timings["a"]) == 4.0

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.goldens import CPU, denoiser, padded, tensors
 from wan.models.denoiser import one_by_one
+from wan.models.engine import EXACT
 from wan.models.experts import (
     NOWHERE,
     DroppedExperts,
@@ -19,6 +20,7 @@ from wan.models.experts import (
     PrefetchedExperts,
     expert_store,
 )
+from wan.models.fixed_inputs import SetUp, nothing_kept
 from wan.sampling.completion import repeat
 from wan.sampling.conditioning import TextOnly
 from wan.sampling.geometry import Geometry
@@ -68,7 +70,7 @@ def plan() -> Plan:
     return make_plan(settings, geometry)
 
 
-def run(store: ExpertStore, *observers: Observer) -> Tensor:
+def run(store: ExpertStore, *observers: Observer, set_up: SetUp = EXACT.set_up) -> Tensor:
     golden, made = tensors("t2v_A14B_unipc"), plan()
     with torch.no_grad():
         return sample(
@@ -78,7 +80,9 @@ def run(store: ExpertStore, *observers: Observer) -> Tensor:
                 Branch.COND: padded(golden["prompt_embeds"]),
                 Branch.UNCOND: padded(golden["negative_embeds"]),
             },
-            experts=ExpertPool(store, steps=len(made.steps), evaluate=one_by_one, count=ForwardCounter()),
+            experts=ExpertPool(
+                store, steps=len(made.steps), evaluate=one_by_one, count=ForwardCounter(), set_up=set_up
+            ),
             solver=make_solver(made),
             latent_input=TextOnly(),
             completion=repeat,
@@ -153,8 +157,11 @@ def test_an_error_while_prefetching_reaches_the_run() -> None:
 
 def test_grouped_experts_give_the_same(expected: Tensor) -> None:
     library = Library()
-    assert torch.allclose(run(GroupedExperts(library.prepare, device=CPU)), expected, atol=1e-5)
+    made = run(GroupedExperts(library.prepare, device=CPU), set_up=EXACT.for_run("group").set_up)
+    assert torch.allclose(made, expected, atol=1e-5)
     assert library.reads == ORDER
+    # what is kept of the inputs changes no bit there either
+    assert torch.equal(run(GroupedExperts(Library().prepare, device=CPU), set_up=nothing_kept), made)
 
 
 def test_what_is_used_where() -> None:

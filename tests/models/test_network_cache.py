@@ -17,12 +17,15 @@ from wan.analysis.debug import scales_of
 from wan.analysis.probe import GuidanceProbe
 from wan.job import Job, prepare
 from wan.machine import Machine
+from wan.models.engine import EXACT, Engine
+from wan.models.fixed_inputs import nothing_kept
 from wan.models.network_cache import Clock, ConfigFor, DiffusersCache
 from wan.request import Request
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Stage
 from wan.sampling.price import price
 from wan.session import Sampled, Session
+from wan.shortcuts import Shortcuts
 
 PROMPT = "a green square moving left on a white background"
 CONFIGS: dict[str, ConfigFor] = {
@@ -154,3 +157,17 @@ def test_every_stage_has_a_configuration_of_its_own_and_the_clock_tells_the_step
     assert tuple(stages) == job.plan.stages
     assert [clock.step for clock in clocks] == [stage.steps[-1] for stage in job.plan.stages]
     assert made.forwards == job.plan.forwards
+
+
+@pytest.mark.parametrize("name", ["sea", "mag", "first_block", "taylor"])
+def test_what_is_kept_of_the_inputs_changes_no_bit_and_no_count_under_a_cache(name: str) -> None:
+    job = prepare(Request(task="t2v-demo", sample_steps=12, frame_num=9, shortcuts=Shortcuts(cache=name)))
+    pipeline = Session(job, show_progress=False).pipeline
+    contexts, counter = pipeline.encode("a red circle moving right"), pipeline.forward_counter
+    made = []
+    for engine in (Engine(keep=nothing_kept), EXACT):
+        before = counter.total, counter.flops
+        latents = pipeline.sample(job.plan, contexts, seed=0, engine=engine)
+        made.append((latents, counter.total - before[0], counter.flops - before[1]))
+    (plain, *counted), (kept, *counted_kept) = made
+    assert torch.equal(kept, plain) and counted_kept == pytest.approx(counted)

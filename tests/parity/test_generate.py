@@ -10,6 +10,7 @@ import wan
 from tests.goldens import RUNS, TOLERANCE, input_image, recorded, tensors, worst
 from tests.parity.conftest import Materialised
 from wan.models.denoiser import batched
+from wan.models.engine import Engine
 from wan.sampling.observers import Observer, StepEvent
 
 LAYOUTS = [("official", 1), ("official", 3), ("diffusers", 1), ("diffusers", 3)]
@@ -73,7 +74,7 @@ def test_models_that_stay_loaded_give_the_same_video(materialised: Materialised,
 def test_both_branches_in_one_forward(materialised: Materialised, run: str) -> None:
     config = RUNS[run].config
     entry = getattr(wan, config.entry)
-    pipeline = entry(config, str(materialised(run)), device="cpu", dtype="float32", evaluate=batched)
+    pipeline = entry(config, str(materialised(run)), device="cpu", dtype="float32", engine=Engine(evaluate=batched))
     assert worst(pipeline.generate(**arguments(run)), tensors(run)["video"]) < TOLERANCE
 
 

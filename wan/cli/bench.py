@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wan.commands import command_line
+from wan.commands import command_line, program
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, make_parser, values_of
@@ -31,10 +31,13 @@ Time the sampling loop: every shortcut against the plain plan, and ours against 
     {command_line("bench")} --task t2v-A14B --ckpt_dir DIR                     a checkpoint
     {command_line("bench")} --random_weights --task t2v-A14B --size 832*480    real sizes without a checkpoint
     {command_line("bench")} --random_weights --task ti2v-5B --steps_per_stage 3
+    {command_line("bench")} --engine                                           the plain plan, computed in other ways
+    {command_line("bench")} --variant="--sample_steps 10" --variant=--compile
 
 All variants run in one process, on one machine, in turns (A B C A B C ...), after a warm-up of each; the figure of a
-variant is the median of its runs, and only ratios are worth quoting elsewhere. "estimated" is what the price model of
---dry_run expects. Exit codes: 0; 2 for what cannot be timed (one sentence); 1 for other failures.
+variant is the median of its runs, and "measured / plain" the median of the ratios within a turn, the one to
+quote. "estimated" is what the price model of --dry_run expects. Exit codes: 0; 2 for what cannot be timed (one
+sentence); 1 for other failures.
 """
 
 
@@ -68,6 +71,20 @@ def build_parser() -> Parser:
     parser.add_argument("--repeats", type=int, default=7, help="counted runs of each variant (%(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
+    which = groups["what is timed beside the plain plan (by default every shortcut)"]
+    which.add_argument(
+        "--variant",
+        action="append",
+        dest="variants",
+        metavar="FLAGS",
+        help=f"the run with these flags of {program('generate')} added, as in --variant='--sample_steps 10'; several "
+        "times for several variants",
+    )
+    which.add_argument(
+        "--engine",
+        action="store_true",
+        help="the same plan with nothing kept from step to step, with batched guidance, and compiled",
+    )
     group = groups["random weights"]
     group.add_argument("--random_weights", action="store_true", help="the task's real sizes, without a checkpoint")
     group.add_argument("--layers", type=int, help="layers of each expert; default: the task's")
@@ -83,8 +100,9 @@ def time_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     from wan.instruments.bench.checkpoint_bench import time_checkpoint
 
     checkpoint = open_job_checkpoint(job)
-    case = _case(job, checkpoint.denoiser_size)
+    case, notes = _case(job, checkpoint.denoiser_size, args)
     found = time_checkpoint(case, job, checkpoint, repeats=args.repeats)
+    found["notes"] += notes
     return _heading(case, args) | found | {"versions": environment_versions(found["device"])}
 
 
@@ -95,8 +113,8 @@ def time_random_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     from wan.models.devices import DTYPES, pick_device
 
     config = replace(job.config, num_layers=args.layers or job.config.num_layers)
-    case = _case(replace(job, config=config), published_size(config))
-    case.plans()  # what cannot be planned is refused before weights are made
+    # what cannot be planned is refused before weights are made
+    case, notes = _case(replace(job, config=config), published_size(config), args)
     device, dtype = pick_device(args.device), args.dtype or config.param_dtype
     model = RandomModel(
         config,
@@ -110,16 +128,31 @@ def time_random_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
         found = time_step_kinds(case, model, count=args.steps_per_stage, repeats=args.repeats)
     else:
         found = time_whole_runs(case, model, repeats=args.repeats)
+    found["notes"] += notes
     if args.layers:
         found["notes"].append(f"{args.layers} layers of the task's {WAN_CONFIGS[config.name].num_layers}")
     machine = {"versions": environment_versions(str(device)), "device": str(device), "dtype": dtype}
     return _heading(case, args) | found | machine | {"layers": config.num_layers, "offload": args.offload or "none"}
 
 
-def _case(job: Job, size: DenoiserSize) -> "Setting":
-    from wan.instruments.bench.variants import Setting
+def _case(job: Job, size: DenoiserSize, args: argparse.Namespace) -> tuple["Setting", list[str]]:
+    """What is timed, and what to say of it."""
+    from wan.instruments.bench.variants import Setting, asked_variants, engine_variants, shortcut_variants
+    from wan.models.devices import pick_device
+    from wan.models.engine import why_not_compile
 
-    return Setting(config=job.config, settings=job.settings, geometry=job.geometry, size=size)
+    why_not = None
+    if args.engine:
+        why_not = why_not_compile(pick_device(args.device))
+        variants = engine_variants(job.plan, can_compile=why_not is None)
+    elif args.variants:
+        variants = asked_variants(job, args.variants)
+        for variant in variants.values():
+            variant.engine.check(pick_device(args.device), offload=args.offload)
+    else:
+        variants = shortcut_variants(job.settings, job.geometry)
+    case = Setting(config=job.config, settings=job.settings, geometry=job.geometry, size=size, variants=variants)
+    return case, [f"Nothing is compiled: {why_not}"] if why_not else []
 
 
 def _heading(case: "Setting", args: argparse.Namespace) -> dict[str, Any]:
@@ -140,6 +173,8 @@ def _refuse_bad_values(args: argparse.Namespace) -> None:
     for name in ("repeats", "threads", "layers", "steps_per_stage"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise InvalidInput(f"--{name} {value} must be at least 1")
+    if args.engine and args.variants:
+        raise InvalidInput("--engine names its variants itself; leave --variant out, or --engine")
     asked = [f"--{name}" for name in _RANDOM_ONLY if getattr(args, name) is not None]
     if asked and not args.random_weights:
         raise InvalidInput(f"{asked[0]} is for --random_weights; add that, or leave it out")

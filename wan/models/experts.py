@@ -11,6 +11,7 @@ from diffusers import WanTransformer3DModel
 
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import BindNetwork, CountWork, Evaluate, TextConditioned, WanDenoiser
+from wan.models.fixed_inputs import SetUp, inputs_kept
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.positions import spaced_frames
 from wan.sampling.plan import Expert, Stage
@@ -134,7 +135,8 @@ class ExpertPool:
     """Hands out the denoiser of a stage; ``bind`` wraps a loaded transformer with its image features, if it has any.
 
     ``steps``: of the whole run. ``wrap`` puts a cache around every stage's denoiser (``wan.models.cache``),
-    ``cache`` one on its network (``wan.models.network_cache``).
+    ``cache`` one on its network (``wan.models.network_cache``). ``set_up`` says how the
+    network computes (``wan.models.engine``).
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class ExpertPool:
         bind: BindNetwork = TextConditioned,
         wrap: WrapDenoiser = as_it_is,
         cache: CacheNetwork = uncached,
+        set_up: SetUp = inputs_kept,
     ) -> None:
         self._store = store
         self._steps = steps
@@ -155,13 +158,18 @@ class ExpertPool:
         self._bind = bind
         self._wrap = wrap
         self._cache = cache
+        self._set_up = set_up
 
     @contextmanager
     def resident(self, stage: Stage) -> Iterator[Denoiser]:
         """The stage's expert on the device for the length of the block; the denoiser is of no use after it."""
         model = self._store.take(stage.expert)
         try:
-            with spaced_frames(model, stage.position_stride), self._cache(model, stage) as cache:
+            with (
+                spaced_frames(model, stage.position_stride),
+                self._set_up(model),
+                self._cache(model, stage) as cache,
+            ):
                 denoiser = WanDenoiser(
                     self._bind(model),
                     expert=stage.expert,

@@ -6,6 +6,9 @@ from typing import Any
 
 from wan.shortcuts import CACHE_KNOBS, Shortcuts
 
+# the hooks of a cache would be compiled with the blocks, anew for each of its states, and forwards be miscounted
+COMPILED_CACHE = "--compile and {} do not go together, such a cache changes what the blocks do; leave one of them out"
+
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
     # diffusers' own defaults
     "sea": {"threshold": 0.25, "max_skips": 2, "order": 1},
@@ -32,6 +35,11 @@ class CacheSettings:
     def is_planned(self) -> bool:
         """Whether the plan says which steps it skips; the others decide while they sample."""
         return self.name in ("mag", "taylor")
+
+    @property
+    def is_in_network(self) -> bool:
+        """Whether it works inside the networks, and not around them."""
+        return self.name != "taylor"
 
     def record(self) -> dict[str, Any]:
         """The knobs that it has, for ``run.json``."""

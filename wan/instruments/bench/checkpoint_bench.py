@@ -9,7 +9,7 @@ from torch import Tensor
 from wan.instruments.bench.reference import Reference
 from wan.instruments.bench.tables import row
 from wan.instruments.bench.timing import Timed, time_in_turns, wall_seconds
-from wan.instruments.bench.variants import PLAIN, Setting
+from wan.instruments.bench.variants import PLAIN, Setting, Variant
 from wan.job import Job
 from wan.loading.layouts import Checkpoint
 from wan.pipeline import Pipeline
@@ -31,9 +31,9 @@ class _Bench:
     reference: Reference | None
     latents: dict[str, Tensor] = field(default_factory=dict)
 
-    def timed(self, name: str, plan: Plan) -> Timed:
+    def timed(self, name: str, variant: Variant) -> Timed:
         def run() -> None:
-            self.latents[name] = self.pipeline.sample(plan, self.contexts, seed=_SEED)
+            self.latents[name] = self.pipeline.sample(variant.plan, self.contexts, seed=_SEED, engine=variant.engine)
 
         return Timed(warm_up=run, run=lambda: wall_seconds(run, self.pipeline.device))
 
@@ -53,7 +53,7 @@ def time_checkpoint(case: Setting, job: Job, checkpoint: Checkpoint, *, repeats:
         reference=_reference(case, checkpoint, dtype=pipeline.dtype, device=pipeline.device),
     )
     plans = case.plans()
-    variants = {name: bench.timed(name, plan) for name, plan in plans.items()}
+    variants = {name: bench.timed(name, variant) for name, variant in case.variants.items()}
     if bench.reference:
         variants[REFERENCE] = bench.timed_reference(bench.reference, plans[PLAIN])
     timings = time_in_turns(variants, repeats=repeats, device=pipeline.device)
@@ -67,13 +67,18 @@ def time_checkpoint(case: Setting, job: Job, checkpoint: Checkpoint, *, repeats:
                 timing,
                 timings[PLAIN],
                 forwards=plans.get(name, plans[PLAIN]).forwards,
-                steps=case.settings.steps,
+                steps=len(plans.get(name, plans[PLAIN]).steps),
                 flops=case.flops(plans.get(name, plans[PLAIN])),
                 plain_flops=plain_flops,
             )
             for name, timing in timings.items()
         },
-        "largest_difference_from_diffusers": _difference(bench.latents),
+        "largest_difference_from_diffusers": _difference(bench.latents, REFERENCE),
+        "largest_difference_from_plain": {
+            name: _difference(bench.latents, name)
+            for name, variant in case.variants.items()
+            if name != PLAIN and variant.plan == plans[PLAIN]
+        },
     }
 
 
@@ -92,7 +97,7 @@ def _notes(bench: _Bench) -> list[str]:
     return notes
 
 
-def _difference(latents: dict[str, Tensor]) -> float | None:
-    if REFERENCE not in latents:
+def _difference(latents: dict[str, Tensor], name: str) -> float | None:
+    if name not in latents:
         return None
-    return (latents[PLAIN] - latents[REFERENCE]).abs().max().item()
+    return (latents[PLAIN] - latents[name]).abs().max().item()

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from wan.configs import TaskConfig
 from wan.models.attention import check_attention, set_attention
-from wan.models.denoiser import one_by_one
 from wan.models.devices import explained_out_of_memory
+from wan.models.engine import EXACT, Engine
 from wan.models.experts import DroppedExperts, ExpertPool, ExpertStore, Fill, KeptExperts, Prepare
+from wan.models.plan_cache import cache_of
 from wan.sampling.completion import completion_for
 from wan.sampling.conditioning import ImageChannels, LatentInput, TextOnly, image_channels
 from wan.sampling.geometry import Geometry
@@ -55,28 +56,37 @@ class RandomModel:
 
     @explained_out_of_memory()
     @torch.no_grad()
-    def sample(self, plan: Plan, observers: Sequence[Observer] = ()) -> Tensor:
+    def sample(self, plan: Plan, observers: Sequence[Observer] = (), *, engine: Engine = EXACT) -> Tensor:
         """Latents (1, C, F, h, w)."""
+        cache = cache_of(plan)
         return sample(
             plan,
             noise=self._noise,
             contexts=self._contexts,
-            experts=ExpertPool(self._store, steps=len(plan.steps), evaluate=one_by_one, count=self.forward_counter),
+            experts=ExpertPool(
+                self._store,
+                steps=len(plan.steps),
+                evaluate=engine.evaluate,
+                count=self.forward_counter,
+                wrap=cache.wrap,
+                cache=cache.network,
+                set_up=engine.set_up,
+            ),
             solver=make_solver(plan),
             latent_input=self._latent_input,
             completion=completion_for(plan.frame_completion),
             observers=observers,
         )
 
-    def step_seconds(self, plan: Plan) -> list[float]:
+    def step_seconds(self, plan: Plan, *, engine: Engine = EXACT) -> list[float]:
         """Seconds of every step: denoiser, guidance and solver; making weights and completing frames are not in it."""
         timer = StepTimer(device=self.device)
-        self.sample(plan, [timer])
+        self.sample(plan, [timer], engine=engine)
         return timer.step_seconds
 
-    def warm_up(self, plan: Plan) -> None:
+    def warm_up(self, plan: Plan, *, engine: Engine = EXACT) -> None:
         """The first step of every stage: the experts come to the device, every shape is met once."""
-        self.sample(replace(plan, steps=tuple(stage.steps[0] for stage in plan.stages)))
+        self.sample(replace(plan, steps=tuple(stage.steps[0] for stage in plan.stages)), engine=engine)
 
 
 def random_experts(config: TaskConfig, *, dtype: torch.dtype, attention: str) -> Prepare:

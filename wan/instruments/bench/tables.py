@@ -31,11 +31,12 @@ def row(
         "seconds": timing.median,
         "seconds_min": timing.minimum,
         "seconds_max": timing.maximum,
+        "seconds_of_turns": timing.seconds,
         "seconds_per_step": timing.median / steps,
         "flops_per_second": flops / timing.median,
         "estimated_fraction": flops / plain_flops,
-        "measured_fraction": timing.median / plain.median,
-        "speed_up": plain.median / timing.median,
+        "measured_fraction": timing.relative_to(plain),
+        "speed_up": 1.0 / timing.relative_to(plain),
         "peak_bytes": timing.peak_bytes,
     }
 
@@ -58,6 +59,9 @@ def format_result(result: Mapping[str, Any]) -> str:
     difference = result.get("largest_difference_from_diffusers")
     if difference is not None:
         lines += ["", f"Largest difference of the latents, plain plan against WanPipeline: {difference:.1e}"]
+    if others := result.get("largest_difference_from_plain"):
+        text = ", ".join(f"{name} {difference:.1e}" for name, difference in others.items())
+        lines += ["", f"Largest difference of the latents from the plain run: {text}"]
     return "\n".join(lines)
 
 

@@ -19,12 +19,26 @@ class Timed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """Seconds over the repeats, and the most device memory that was allocated (None where the device does not tell)."""
+    """Seconds in every turn, and the most device memory that was allocated (None where the device does not tell)."""
 
-    median: float
-    minimum: float
-    maximum: float
+    seconds: tuple[float, ...]
     peak_bytes: int | None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def minimum(self) -> float:
+        return min(self.seconds)
+
+    @property
+    def maximum(self) -> float:
+        return max(self.seconds)
+
+    def relative_to(self, other: "Timing") -> float:
+        """The median of the ratios of both within one turn: what slows a whole turn down is not in it."""
+        return statistics.median(own / its for own, its in zip(self.seconds, other.seconds, strict=True))
 
 
 def time_in_turns(variants: Mapping[str, Timed], *, repeats: int, device: torch.device) -> dict[str, Timing]:
@@ -40,10 +54,7 @@ def time_in_turns(variants: Mapping[str, Timed], *, repeats: int, device: torch.
             peaks[name].append(_peak(device))
     return {
         name: Timing(
-            median=statistics.median(values),
-            minimum=min(values),
-            maximum=max(values),
-            peak_bytes=max((peak for peak in peaks[name] if peak is not None), default=None),
+            seconds=tuple(values), peak_bytes=max((peak for peak in peaks[name] if peak is not None), default=None)
         )
         for name, values in seconds.items()
     }
