@@ -114,7 +114,7 @@ def build_parser() -> Parser:
     group.add_argument("--trials", type=int, help="candidates that are made for each budget at most (12; 60)")
     group.add_argument("--amplification_steps", type=int, help="noise levels at which runs are disturbed (4; 8)")
     group.add_argument("--amplification_clips", type=int, help="clips that are disturbed (1; 6)")
-    group.add_argument("--at_once", type=int, help="clips in one forward: more need more memory (1; 12)")
+    group.add_argument("--at_once", type=int, help="clips in one forward: more need more memory (1; 24)")
     group.add_argument("--work_dir", type=Path, help="what an interrupted run continues from (tuning/TASK-CHECKPOINT)")
     group.add_argument("--output", type=Path, help=f"default: {CALIBRATION_NAME} in the checkpoint's folder")
     group.add_argument("--overwrite", action="store_true", help="replace an existing --output")

@@ -33,7 +33,7 @@ class TuneOptions:
 
 
 DEMO_OPTIONS = TuneOptions(
-    clips=24, verify_clips=36, trials=60, amplification_steps=8, amplification_clips=6, at_once=12
+    clips=24, verify_clips=36, trials=60, amplification_steps=8, amplification_clips=6, at_once=24
 )
 """For a model that is small enough not to count: more clips, more trials."""
 
