@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from wan.models.cache import WrapDenoiser, as_it_is
+from wan.models.network_cache import CacheNetwork
 from wan.sampling.guidance import Branch
 from wan.sampling.observers import NaNGuard, Observer
 from wan.sampling.plan import Plan, Step
@@ -47,6 +48,7 @@ class ClipBatch:
         solver: Solver | None = None,
         observers: Sequence[Observer] = (),
         wrap: WrapDenoiser = as_it_is,
+        cache: CacheNetwork | None = None,
     ) -> Tensor:
         """The final latents (B, C, L, h, w). ``start``: latents at the plan's first sigma, where that is not noise."""
         return self.session.pipeline.sample_batch(
@@ -57,6 +59,7 @@ class ClipBatch:
             conditioning=self.session.conditioning(plan.geometry),
             observers=[NaNGuard(), *observers],
             wrap=lambda denoiser: wrap(InTurns(denoiser, at_once=self.at_once)),
+            cache=cache,
         )
 
 
