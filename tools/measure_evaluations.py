@@ -38,7 +38,7 @@ from wan.tune.recording import Recording, record
 from wan.tune.search import latent_quality
 
 NAME = "measure_evaluations.py"
-PAGE = SOURCE_DIR / "docs" / "planner.md"
+PAGES = tuple(SOURCE_DIR / "docs" / f"planner{language}.md" for language in ("", ".zh"))
 CASES: tuple[tuple[tuple[int, ...], int, int], ...] = (
     ((0, 5), 7, 10),
     ((0, 5, 10), 12, 13),
@@ -58,8 +58,9 @@ def main(argv: Sequence[str]) -> None:
     table = measure(args.clips, args.work_dir)
     print(table)
     if args.update_docs:
-        update_document(PAGE, table)
-        print(f"updated {PAGE}")
+        for page in PAGES:
+            update_document(page, table)
+            print(f"updated {page}")
 
 
 def build_parser() -> Parser:
@@ -69,7 +70,7 @@ def build_parser() -> Parser:
         "--work_dir", type=Path, default=Path("tuning") / NAME.removesuffix(".py"), help="(%(default)s)"
     )
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
-    parser.add_argument("--update_docs", action="store_true", help=f"write the table into {PAGE.name}")
+    parser.add_argument("--update_docs", action="store_true", help="write the table into docs/planner.md and its Chinese twin")
     return parser
 
 
