@@ -179,7 +179,7 @@ class ShortcutArgs(TypedDict, total=False):
     cache_interval: int | None
     budget: float | None
     preset: Literal["exact", "balanced", "fast", "max"] | None
-    plan: Path | None
+    plan: Path | str | None
 
 
 def add_shortcut_flags(groups: Groups) -> None:
@@ -207,6 +207,8 @@ def shortcuts_from(given: Mapping[str, Any]) -> Shortcuts:
     values = dict(given)
     half, improved = values.pop(_HALF_FRAME, False), values.pop(_IMPROVED, False)
     completion, positions = values.pop("frame_completion", None), values.pop("frame_positions", None)
+    if values.get("plan") is not None:
+        values["plan"] = Path(values["plan"])
     return Shortcuts(
         **values,
         frame_completion=_completion_name(half_frame=half, improved=improved, name=completion),

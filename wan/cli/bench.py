@@ -152,7 +152,8 @@ def _case(job: Job, size: DenoiserSize, args: argparse.Namespace) -> tuple["Sett
     else:
         variants = shortcut_variants(job.settings, job.geometry)
     case = Setting(config=job.config, settings=job.settings, geometry=job.geometry, size=size, variants=variants)
-    return case, [f"Nothing is compiled: {why_not}"] if why_not else []
+    notes = [f"Nothing is compiled: {why_not}"] if why_not else []
+    return case, notes + [f"{name}: {said}" for name, one in variants.items() for said in one.plan.notices]
 
 
 def _heading(case: "Setting", args: argparse.Namespace) -> dict[str, Any]:
