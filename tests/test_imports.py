@@ -52,7 +52,8 @@ LAYERS = {
     **{name: _PLANNED | {"models", "pipeline"} for name in _ENTRY},
     "session": _PLANNED | {"job", "models", "loading", "pipeline"},
     "generation": _ASKED | {"job", "models", "loading", "runs", "analysis", "pipeline", "session"},
-    "tune": _ASKED | {"job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
+    "tune": _ASKED
+    | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED
     | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"},
     "cli": _ASKED | {"job", "models", "loading", "runs", "analysis", "session", "generation", "instruments", "tune"},

@@ -44,7 +44,7 @@ def carried(stored: StoredPlan, calibration: Calibration, settings: SamplingSett
         plain_steps=settings.steps,
         expectation=None if stored.expected is None else stored.expected.sentence(),
         seen=tuple(step.seen for step in stored.steps),
-        notices=tuple(carry_notices(calibration.baseline, settings, geometry)),
+        notices=(*carry_notices(calibration.baseline, settings, geometry), *_unverified(stored)),
     )
 
 
@@ -76,6 +76,12 @@ _FORMS = {
     "size": lambda base: f"{base.size[0]}*{base.size[1]}",
     "frames": lambda base: f"{base.frame_num}",
 }
+
+
+def _unverified(stored: StoredPlan) -> list[str]:
+    if stored.expected is not None:
+        return []
+    return [f"the plan of budget {stored.budget:g} was not verified: its error is unknown"]
 
 
 def _refuse_other_experts(stored: StoredPlan, calibration: Calibration, settings: SamplingSettings) -> None:
