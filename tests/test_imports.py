@@ -20,7 +20,7 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 
 # What each part of the package may import besides itself.
-_PLANNED = {"errors", "configs", "flags", "shortcuts", "settings", "sampling", "sampling.guidance"}
+_PLANNED = {"errors", "configs", "flags", "cache_knobs", "shortcuts", "settings", "sampling", "sampling.guidance"}
 _ASKED = _PLANNED | {"commands", "machine", "request"}
 _ENTRY = {"text2video", "image2video", "textimage2video"}
 LAYERS = {
@@ -31,9 +31,10 @@ LAYERS = {
     # pure arithmetic, below the shortcuts that name its modes
     "sampling.guidance": set(),
     "budgets": {"errors"},
-    "shortcuts": {"errors", "flags", "budgets", "sampling.guidance"},
+    "cache_knobs": {"errors"},
+    "shortcuts": {"errors", "flags", "budgets", "cache_knobs", "sampling.guidance"},
     "settings": {"errors", "configs", "shortcuts"},
-    "sampling": {"errors", "configs", "shortcuts", "settings", "sampling.guidance"},
+    "sampling": {"errors", "configs", "cache_knobs", "shortcuts", "settings", "sampling.guidance"},
     "machine": {"errors", "configs", "flags"},
     # what a user asks for knows the planning half of sampling by its names; sampling never asks back
     "request": _PLANNED | {"commands", "machine"},
@@ -42,19 +43,20 @@ LAYERS = {
     "demo_world": {"errors"},
     "models": _PLANNED,
     "loading": _PLANNED | {"commands", "models", "runs"},
-    "planning": _PLANNED | {"runs"},
+    "planning": _PLANNED | {"budgets", "commands", "runs"},
     "job": _ASKED | {"image_input", "loading", "planning"},
     "runs": {"errors", "commands"},
     "analysis": _PLANNED | {"commands", "runs"},
-    "pipeline": _PLANNED | {"models", "loading", "machine", "planning"},
+    "pipeline_checks": _PLANNED | {"machine"},
+    "pipeline": _PLANNED | {"models", "loading", "machine", "pipeline_checks", "planning"},
     **{name: _PLANNED | {"models", "pipeline"} for name in _ENTRY},
     "session": _PLANNED | {"job", "models", "loading", "pipeline"},
     "generation": _ASKED | {"job", "models", "loading", "runs", "analysis", "pipeline", "session"},
     "tune": _ASKED
-    | {"job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
+    | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED
     | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"},
-    "cli": _ASKED | {"job", "models", "loading", "runs", "analysis", "session", "generation", "instruments"},
+    "cli": _ASKED | {"job", "models", "loading", "runs", "analysis", "session", "generation", "instruments", "tune"},
     "__main__": {"cli"},
 }
 
@@ -74,6 +76,8 @@ LIGHT_MODULES = (
     "wan.configs",
     "wan.commands",
     "wan.flags",
+    "wan.budgets",
+    "wan.cache_knobs",
     "wan.shortcuts",
     "wan.settings",
     "wan.machine",
@@ -83,6 +87,10 @@ LIGHT_MODULES = (
     "wan.job",
     "wan.cli.main",
     "wan.cli.generate",
+    "wan.cli.tune",
+    "wan.planning.choose",
+    "wan.tune.clips",
+    "wan.tune.options",
     "wan.sampling.geometry",
     "wan.sampling.image_size",
     "wan.sampling.schedule",

@@ -6,13 +6,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wan.cache_knobs import CACHE_KNOBS
 from wan.cli.generate import build_parser
 from wan.configs import WAN_CONFIGS
 from wan.machine import ATTENTIONS, DTYPE_NAMES, OFFLOADS, Machine
 from wan.request import Request, parse_request, request_of
 from wan.sampling.guidance import TRUNCATION_MODES
 from wan.sampling.schedule import SOLVER_NAMES
-from wan.shortcuts import CACHE_KNOBS, FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
+from wan.shortcuts import FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
 
 # what a shell can hand to a program: no NUL, and no half of a surrogate pair
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))

@@ -1,11 +1,17 @@
 """Budgets by number and by name: the share of the plain run's forwards that a run may cost."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wan.errors import InvalidInput
 
 PRESETS: Mapping[str, float] = {"exact": 1.0, "balanced": 0.7, "fast": 0.5, "max": 0.35}
+
+
+def enough(share: float) -> str:
+    """A share in two decimals, rounded up: what a user must give to have as much."""
+    return f"{math.ceil(share * 100 - 1e-6) / 100:g}"
 
 
 def refuse_bad_budget(*, budget: float | None, preset: str | None, plan: Path | None, others: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ from wan.runs import (
 )
 from wan.runs.latents import save_latents
 from wan.runs.video import write_image, write_video
+from wan.sampling.guard import CollapseGuard
 from wan.sampling.observers import Observer, StepEvent, StepTimer
 from wan.sampling.plan import Plan
 from wan.sampling.price import forwards_by, price
@@ -127,7 +128,7 @@ class _Run:
         with self.stopwatch.measure("image_encoding"):
             session.conditioning(job.geometry)
         last = LastLatents()
-        observers = [last, *(self.debug.observers if self.debug else ())]
+        observers = [last, CollapseGuard(job.plan, self._notice), *(self.debug.observers if self.debug else ())]
         try:
             return session.sample(job.plan, prompt=job.prompt, seed=self.seed, observers=observers, timer=timer).latents
         except BaseException:
@@ -215,8 +216,12 @@ class _Run:
             return
         notice = f"the demo model does not know {', '.join(unknown)} and ignores them; it knows: "
         notice += ", ".join(pipeline.vocabulary())
-        self.say(notice)
-        self.record.update(adjustments=[*self.record.sections["adjustments"], notice])
+        self._notice(notice)
+
+    def _notice(self, sentence: str) -> None:
+        """Say it now, and keep it in ``run.json``."""
+        self.say(sentence)
+        self.record.update(adjustments=[*self.record.sections["adjustments"], sentence])
 
 
 def _open_debug(job: Job, say: Say) -> DebugRun | None:

@@ -105,7 +105,7 @@ def prepare(
         settings=settings,
         plan=plan,
         image=opened,
-        notices=(*notices, *plan.notices),
+        notices=(*notices, *plan.notices, *([plan.expectation] if plan.expectation else [])),
     )
 
 

@@ -3,10 +3,11 @@
 import functools
 import secrets
 import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypedDict, Unpack
 
 import torch
 from PIL import Image
@@ -23,7 +24,6 @@ from wan.loading.models import (
 )
 from wan.loading.text_source import TextSource
 from wan.loading.vocabulary import read_vocabulary
-from wan.machine import OFFLOADS
 from wan.models.attention import check_attention
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.denoiser import BindNetwork, TextConditioned
@@ -33,10 +33,12 @@ from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_stor
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
+from wan.pipeline_checks import at_least, refuse_multi_gpu, refuse_offload, refuse_other_entry
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.conditioning import LatentInput, TextOnly
 from wan.sampling.geometry import Geometry
+from wan.sampling.guard import CollapseGuard
 from wan.sampling.guidance import Branch
 from wan.sampling.loop import sample
 from wan.sampling.observers import ForwardCounter, Observer
@@ -58,6 +60,19 @@ class Conditioning:
 
 
 TEXT_ONLY = Conditioning(latent_input=TextOnly())
+
+
+class SamplingArgs(TypedDict, total=False):
+    """The keyword arguments of ``Pipeline.sample_batch`` that need not be given."""
+
+    conditioning: Conditioning
+    offload: str | None
+    observers: Sequence[Observer]
+    wrap: WrapDenoiser
+    cache: CacheNetwork | None
+    completion: Completion | None
+    engine: Engine | None
+    solver: Solver | None
 
 
 class Pipeline:
@@ -95,18 +110,18 @@ class Pipeline:
         ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
-        _refuse_multi_gpu(rank=rank, t5_fsdp=t5_fsdp, dit_fsdp=dit_fsdp, use_sp=use_sp)
-        _refuse_other_entry(config, self.entry)
+        refuse_multi_gpu(rank=rank, t5_fsdp=t5_fsdp, dit_fsdp=dit_fsdp, use_sp=use_sp)
+        refuse_other_entry(config, self.entry)
         self.config = config
         self.device = pick_device(device or (f"cuda:{device_id}" if torch.cuda.is_available() else None))
         self.dtype = DTYPES[dtype or config.param_dtype]
         self.forward_counter = ForwardCounter()
-        _refuse_offload(offload, self.device)
+        refuse_offload(offload, self.device)
         check_attention(attention, device=self.device, dtype=self.dtype)
         engine.check(self.device, offload=offload)
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
-        text_device, text_dtype = CPU if t5_cpu else self.device, _at_least(torch.bfloat16, self.dtype)
+        text_device, text_dtype = CPU if t5_cpu else self.device, at_least(torch.bfloat16, self.dtype)
         self._texts = TextSource(self._checkpoint, dtype=text_dtype, device=text_device, cache_dir=text_cache)
         self._vae = load_vae(self._checkpoint, device=self.device, tiling=vae_tiling)
         self._asked_offload, self._offload = offload, offload or "expert"
@@ -136,42 +151,12 @@ class Pipeline:
             raise InvalidInput(f"{self.config.name} makes videos from text alone; leave the image out")
         return TEXT_ONLY
 
-    @explained_out_of_memory()
-    @torch.no_grad()
-    def sample(
-        self,
-        plan: Plan,
-        contexts: Contexts,
-        *,
-        seed: int,
-        conditioning: Conditioning = TEXT_ONLY,
-        offload: str | None = None,
-        observers: Sequence[Observer] = (),
-        wrap: WrapDenoiser = as_it_is,
-        cache: CacheNetwork | None = None,
-        completion: Completion | None = None,
-        engine: Engine | None = None,
-    ) -> Tensor:
+    def sample(self, plan: Plan, contexts: Contexts, *, seed: int, **how: Unpack[SamplingArgs]) -> Tensor:
         """Latents (C, F, h, w), float32, for a plan and a seed; the noise is drawn for all latent frames at once.
 
-        ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
-        ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
-        their networks (``wan.models.network_cache``) and ``completion`` stand in for the plan's, ``engine`` for the
-        constructor's. One call runs at a time, because a stage sets up the networks for itself: another thread's call
-        waits.
+        The rest is as in ``sample_batch``.
         """
-        return self.sample_batch(
-            plan,
-            contexts,
-            noise=self.noise(plan.geometry, seed)[None],
-            conditioning=conditioning,
-            offload=offload,
-            observers=observers,
-            wrap=wrap,
-            cache=cache,
-            engine=engine,
-            completion=completion,
-        )[0]
+        return self.sample_batch(plan, contexts, noise=self.noise(plan.geometry, seed)[None], **how)[0]
 
     def noise(self, geometry: Geometry, seed: int) -> Tensor:
         """The noise (C, L, h, w) that a seed means."""
@@ -186,18 +171,22 @@ class Pipeline:
         contexts: Contexts,
         *,
         noise: Tensor,
-        solver: Solver | None = None,
         conditioning: Conditioning = TEXT_ONLY,
         offload: str | None = None,
         observers: Sequence[Observer] = (),
         wrap: WrapDenoiser = as_it_is,
         cache: CacheNetwork | None = None,
-        engine: Engine | None = None,
         completion: Completion | None = None,
+        engine: Engine | None = None,
+        solver: Solver | None = None,
     ) -> Tensor:
         """Latents (B, C, F, h, w), float32, for noise (B, C, L, h, w) and text embeddings (B, T, D) per branch.
 
-        ``solver`` stands in for the plan's; the rest is as in ``sample``.
+        ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
+        ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
+        their networks (``wan.models.network_cache``), ``completion`` and ``solver`` stand in for the plan's, ``engine``
+        for the constructor's. One call runs at a time, because a stage sets up the networks for itself: another
+        thread's call waits.
         """
         planned, mode = cache_of(plan), offload or self._offload
         network = cache or planned.network
@@ -266,6 +255,8 @@ class Pipeline:
             has_image=image is not None,
         )
         plan = plan_run(self.config, settings, geometry, ckpt_dir=self._checkpoint.path)
+        for notice in plan.notices:
+            warn(notice)
         conditioning = self.condition(image, geometry)
         contexts = self.encode(prompt, negative_prompt, offload=offload)
         latents = self.sample(
@@ -274,7 +265,7 @@ class Pipeline:
             seed=resolve_seed(seed),
             conditioning=conditioning,
             offload=offload,
-            observers=observers,
+            observers=[CollapseGuard(plan, warn), *observers],
         )
         return self.decode(latents)
 
@@ -285,7 +276,7 @@ class Pipeline:
 
     def _encode_image(self, pixels: Tensor) -> Tensor:
         """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped at once."""
-        dtype = _at_least(torch.float16, self.dtype)
+        dtype = at_least(torch.float16, self.dtype)
         return load_image_encoder(self._checkpoint, dtype=dtype, device=self.device).encode(pixels.to(self.device))
 
     def _expert_store(self, mode: str, plan: Plan) -> ExpertStore:
@@ -296,31 +287,11 @@ class Pipeline:
         return expert_store(mode, self._prepare_expert, device=self.device, order=order)
 
 
+def warn(sentence: str) -> None:
+    """Tell a caller of the library what the command prints."""
+    warnings.warn(sentence, stacklevel=4)
+
+
 def resolve_seed(seed: int) -> int:
     """A negative seed means a random one, as upstream."""
     return seed if seed >= 0 else secrets.randbelow(2**31)
-
-
-def _at_least(published: torch.dtype, asked: torch.dtype) -> torch.dtype:
-    """The dtype that upstream runs an encoder in (umT5 overflows in float16), unless everything is to be float32."""
-    return torch.float32 if asked == torch.float32 else published
-
-
-def _refuse_other_entry(config: TaskConfig, entry: str) -> None:
-    if config.entry != entry:
-        raise InvalidInput(f"{entry} does not make {config.name}; use wan.{config.entry} for this configuration")
-
-
-def _refuse_offload(offload: str | None, device: torch.device) -> None:
-    if offload not in (None, *OFFLOADS):
-        raise InvalidInput(f"offload {offload!r} is unknown; choose one of {', '.join(OFFLOADS)}")
-    if offload == "group" and device.type == "cpu":
-        raise InvalidInput("--offload group moves blocks from host memory to a GPU, and --device is cpu; use expert")
-
-
-def _refuse_multi_gpu(*, rank: int, t5_fsdp: bool, dit_fsdp: bool, use_sp: bool) -> None:
-    asked = [name for name, value in {"t5_fsdp": t5_fsdp, "dit_fsdp": dit_fsdp, "use_sp": use_sp}.items() if value]
-    if rank or asked:
-        raise InvalidInput(
-            f"{', '.join(asked) or f'rank={rank}'} needs several GPUs, which this version does not run on; leave it out"
-        )

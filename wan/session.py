@@ -7,7 +7,7 @@ turn.
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -24,7 +24,7 @@ from wan.models.network_cache import CacheNetwork
 from wan.pipeline import Conditioning, Pipeline
 from wan.sampling.geometry import Geometry
 from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepTimer, TimerResume
-from wan.sampling.plan import Plan
+from wan.sampling.plan import Plan, excerpt
 from wan.sampling.protocols import Contexts
 
 
@@ -135,7 +135,7 @@ class Session:
     def warm_up(self, plans: Iterable[Plan], *, prompt: str) -> None:
         """The first step of every stage of every plan, thrown away: loads the experts, meets every shape once."""
         for plan in plans:
-            firsts = replace(plan, steps=tuple(stage.steps[0] for stage in plan.stages))
+            firsts = excerpt(plan, (stage.steps[0] for stage in plan.stages))
             conditioning = self.conditioning(plan.geometry)
             self.pipeline.sample(firsts, self.contexts(prompt), seed=0, conditioning=conditioning)
 

@@ -4,13 +4,13 @@ A new shortcut is a field here, and a policy that turns it into columns of the p
 """
 
 import argparse
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from wan.budgets import PRESETS, refuse_bad_budget
+from wan.cache_knobs import ALL_KNOBS, CACHE_KNOBS, refuse_bad_knobs
 from wan.errors import InvalidInput
 from wan.flags import Groups, add_flags, argv_of, flag, values_of
 from wan.sampling.guidance import TRUNCATION_MODES
@@ -22,17 +22,6 @@ FRAME_POSITIONS: Mapping[str, int] = {"consecutive": 1, "spread": 2}
 DEFAULT_TRUNCATION_MODE = "decay"  # the closest to the same-seed baseline, by measurement
 DEFAULT_FRAME_POSITIONS = "consecutive"  # what the founding documents describe; "spread" is closer to the baseline
 
-CACHE_KNOBS: Mapping[str, tuple[str, ...]] = {
-    "none": (),
-    "sea": ("threshold", "max_skips", "order"),
-    "mag": ("threshold", "max_skips", "retention"),
-    "first_block": ("threshold",),
-    "taylor": ("order", "interval"),
-}
-"""The caches and the knobs that each has: ``cache_threshold`` and so on; unset ones are at the cache's default."""
-_ALL_KNOBS = ("threshold", "max_skips", "retention", "order", "interval")
-_MAX_ORDER = {"sea": 1, "taylor": 2}
-
 GROUP = "shortcuts (all off by default)"
 _HALF_FRAME, _IMPROVED = "enable_half_frame_generation", "enable_improved_frame_completion"
 _SWITCHES = {"frame_completion": _HALF_FRAME}
@@ -42,31 +31,6 @@ _BUDGET = ("budget", "preset", "plan")
 def _refuse_unknown(name: str, value: str | None, known: tuple[str, ...]) -> None:
     if value is not None and value not in known:
         raise InvalidInput(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
-
-
-def _refuse_alien_knobs(asked: "Shortcuts") -> None:
-    for knob in _ALL_KNOBS:
-        if getattr(asked, f"cache_{knob}") is not None and knob not in CACHE_KNOBS[asked.cache]:
-            having = " or ".join(name for name, knobs in CACHE_KNOBS.items() if knob in knobs)
-            raise InvalidInput(
-                f"--cache_{knob} has no effect with --cache {asked.cache}; leave it out, or use --cache {having}"
-            )
-
-
-def _refuse_bad_knobs(asked: "Shortcuts") -> None:
-    """The knobs' ranges; NaN is in none of them."""
-    highest = _MAX_ORDER.get(asked.cache, 0)
-    rules = (
-        ("threshold", 0.0, math.inf, "0 (skip nothing) or more"),
-        ("max_skips", 1, math.inf, "1 or more"),
-        ("retention", 0.0, 1.0, "from 0 to 1"),
-        ("order", 0, highest, f"0 to {highest} with --cache {asked.cache}"),
-        ("interval", 1, math.inf, "1 (skip nothing) or more"),
-    )
-    for knob, low, high, rule in rules:
-        value = getattr(asked, f"cache_{knob}")
-        if value is not None and not (low <= value <= high and value != math.inf):
-            raise InvalidInput(f"--cache_{knob} {value:g} must be {rule}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,8 +135,8 @@ class Shortcuts:
         if self.frame_completion is None and self.frame_positions != DEFAULT_FRAME_POSITIONS:
             raise InvalidInput(f"--frame_positions {self.frame_positions} needs --{_HALF_FRAME}; give both")
         _refuse_unknown("--cache", self.cache, tuple(CACHE_KNOBS))
-        _refuse_alien_knobs(self)
-        _refuse_bad_knobs(self)
+        refuse_bad_knobs(self.cache, {knob: getattr(self, f"cache_{knob}") for knob in ALL_KNOBS})
+        _refuse_unknown("--preset", self.preset, tuple(PRESETS))
         manual = [
             one for one in fields(Shortcuts) if one.name not in _BUDGET and getattr(self, one.name) != one.default
         ]
@@ -215,7 +179,7 @@ class ShortcutArgs(TypedDict, total=False):
     cache_interval: int | None
     budget: float | None
     preset: Literal["exact", "balanced", "fast", "max"] | None
-    plan: Path | None
+    plan: Path | str | None
 
 
 def add_shortcut_flags(groups: Groups) -> None:
@@ -243,6 +207,8 @@ def shortcuts_from(given: Mapping[str, Any]) -> Shortcuts:
     values = dict(given)
     half, improved = values.pop(_HALF_FRAME, False), values.pop(_IMPROVED, False)
     completion, positions = values.pop("frame_completion", None), values.pop("frame_positions", None)
+    if values.get("plan") is not None:
+        values["plan"] = Path(values["plan"])
     return Shortcuts(
         **values,
         frame_completion=_completion_name(half_frame=half, improved=improved, name=completion),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from wan.cache_knobs import CACHE_KNOBS
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
 from wan.job import prepare
@@ -18,7 +19,7 @@ from wan.sampling.policies import make_plan
 from wan.sampling.price import DenoiserSize, price
 from wan.sampling.table import format_plan, plan_record
 from wan.settings import default_settings
-from wan.shortcuts import CACHE_KNOBS, Shortcuts, shortcut_label
+from wan.shortcuts import Shortcuts, shortcut_label
 
 
 def plan(task: str = "t2v-A14B", **changes: object) -> Plan:

@@ -119,7 +119,8 @@ def test_table_and_record_show_every_step() -> None:
     record = plan_record(made)
     assert [step["index"] for step in record["steps"]] == list(range(20))
     assert set(record["steps"][0]) == {
-        "index", "sigma", "timestep", "expert", "latent_frames", "position_stride", "branches", "cached", "guidance"
+        "index", "sigma", "timestep", "expert", "latent_frames", "position_stride", "branches", "cached", "guidance",
+        "restarts", "corrects", "update",
     }  # fmt: skip
     assert "fraction" in format_price(price(made, SIZE_A14B))
 

@@ -152,7 +152,14 @@ def _case(job: Job, size: DenoiserSize, args: argparse.Namespace) -> tuple["Sett
     else:
         variants = shortcut_variants(job.settings, job.geometry)
     case = Setting(config=job.config, settings=job.settings, geometry=job.geometry, size=size, variants=variants)
-    return case, [f"Nothing is compiled: {why_not}"] if why_not else []
+    cached = [name for name, variant in variants.items() if variant.plan.cache is not None]
+    if args.steps_per_stage and cached:
+        raise InvalidInput(
+            f"--steps_per_stage times steps by themselves, and the plan of {cached[0]!r} has a cache, whose steps need "
+            "those before them; leave --steps_per_stage out"
+        )
+    notes = [f"Nothing is compiled: {why_not}"] if why_not else []
+    return case, notes + [f"{name}: {said}" for name, one in variants.items() for said in one.plan.notices]
 
 
 def _heading(case: "Setting", args: argparse.Namespace) -> dict[str, Any]:

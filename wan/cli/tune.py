@@ -1,6 +1,7 @@
 """``wan tune``: find the plan with the least error for every budget, on the user's own checkpoint."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> None:
     machine = Machine(**values_of(Machine, args))
     request = Request(**values_of(Request, args), machine=machine)
     job = prepare(request, default_task=DEMO_TASK, needs_image=not args.dry_run)
+    _refuse_without_plans(job)
     options = options_of(args, job)
     checkpoint = None if args.dry_run and not _has_checkpoint(job) else open_job_checkpoint(job)
     size = checkpoint.denoiser_size if checkpoint else published_size(job.config)
@@ -57,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
     output = args.output or checkpoint.path / CALIBRATION_NAME
     if not args.overwrite:
         refuse_existing(output, flag="--output")
-    _refuse_one_scale(job)
+    _refuse_unwritable(output)
     tune(job, checkpoint, options, clips=(tuning, verification), args=args, output=output, argv=argv)
 
 
@@ -138,21 +140,36 @@ def options_of(args: argparse.Namespace, job: Job) -> TuneOptions:
 def clips_of(args: argparse.Namespace, job: Job, options: TuneOptions) -> tuple[list[TuneClip], list[TuneClip]]:
     """The clips to tune on and, with other prompts, those to verify on."""
 
-    def draw(count: int, seed: int) -> list[TuneClip]:
-        if args.prompts is None:
-            return default_clips(count, draw=seed, is_demo=job.config.bundled_checkpoint is not None)
-        return clips_from_file(args.prompts, count, draw=seed)
-
-    return draw(options.clips, TUNING_SEED), draw(options.verify_clips, VERIFICATION_SEED)
+    if args.prompts is not None:
+        tuning = clips_from_file(args.prompts, options.clips, draw=TUNING_SEED)
+        return tuning, clips_from_file(args.prompts, options.verify_clips, draw=VERIFICATION_SEED)
+    is_demo = job.config.bundled_checkpoint is not None
+    tuning = default_clips(options.clips, draw=TUNING_SEED, is_demo=is_demo)
+    others = default_clips(options.verify_clips, draw=VERIFICATION_SEED, is_demo=is_demo, other_than=tuning)
+    return tuning, others
 
 
 def _has_checkpoint(job: Job) -> bool:
     return job.request.ckpt_dir is not None or job.config.bundled_checkpoint is not None
 
 
-def _refuse_one_scale(job: Job) -> None:
+def _refuse_without_plans(job: Job) -> None:
+    """``InvalidInput`` for a plain run that no plan could stand for."""
     if any(len(step.evaluated) < 2 for step in job.plan.steps):
         raise InvalidInput(
             "--sample_guide_scale 1 leaves one guidance pass, and plans are tuned with both: give the scales that you "
             "generate with"
         )
+    used = {step.expert for step in job.plan.steps}
+    if job.config.has_two_experts and len(used) < 2:
+        raise InvalidInput(
+            f"--sample_steps {len(job.plan.steps)} at --sample_shift {job.settings.shift:g} use only one expert; "
+            "give the settings that you generate with"
+        )
+
+
+def _refuse_unwritable(output: Path) -> None:
+    """``InvalidInput`` before hours of work whose result could not be saved."""
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if output.is_dir() or not os.access(folder, os.W_OK):
+        raise InvalidInput(f"--output {output} cannot be written; give a file in a folder that you may write to")

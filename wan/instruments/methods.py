@@ -18,6 +18,7 @@ OTHER_SEED_SHIFT = 1000
 BASELINE, OTHER_SEED, SAME_SEED = "baseline", "control_other_seed", "control_same_seed"
 
 CACHE_FLAGS = ("cache", "cache_threshold", "cache_max_skips", "cache_retention", "cache_order", "cache_interval")
+BUDGET_FLAGS = ("budget", "preset", "plan")
 CFG_FLAGS = ("cfg_truncate_steps", "cfg_truncate_high_noise_steps")
 HALF_FLAGS = ("enable_half_frame_generation", "enable_improved_frame_completion", "frame_completion", "frame_positions")
 
@@ -61,7 +62,8 @@ MODES: Mapping[str, Mode] = {
     "combined_vs_baseline": Mode(methods=("combined",), flags=CFG_FLAGS + HALF_FLAGS),
     "cfg_vs_half": Mode(methods=("cfg_truncated", "half_frame"), flags=CFG_FLAGS + HALF_FLAGS),
     "cache_vs_baseline": Mode(methods=("cached",), flags=CACHE_FLAGS),
-    "custom": Mode(methods=("custom",), flags=CFG_FLAGS + HALF_FLAGS + CACHE_FLAGS),
+    "budget_vs_baseline": Mode(methods=("budget",), flags=BUDGET_FLAGS),
+    "custom": Mode(methods=("custom",), flags=CFG_FLAGS + HALF_FLAGS + CACHE_FLAGS + BUDGET_FLAGS),
 }
 TITLES = {
     "baseline": "Baseline方法 (baseline)",
@@ -70,6 +72,7 @@ TITLES = {
     "improved_half_frame": "改进帧截断方法 (half-frame, improved completion)",
     "combined": "组合优化方法 (CFG truncation + half-frame)",
     "cached": "缓存方法 (cache)",
+    "budget": "预算方法 (budget)",
     "custom": "自定义方法 (custom)",
 }
 
@@ -85,16 +88,21 @@ def complete_switches(args: argparse.Namespace) -> None:
     ``InvalidInput`` for flags that the mode does not use.
     """
     mode = MODES[args.comparison_mode]
-    given = [flag for flag in CFG_FLAGS + HALF_FLAGS + CACHE_FLAGS if _is_given(flag, getattr(args, flag))]
+    given = [flag for flag in MODES["custom"].flags if _is_given(flag, getattr(args, flag))]
     alien = [flag for flag in given if flag not in mode.flags]
     if alien:
-        other = "cache_vs_baseline" if alien[0] in CACHE_FLAGS else "combined_vs_baseline"
+        own_modes = {CACHE_FLAGS: "cache_vs_baseline", BUDGET_FLAGS: "budget_vs_baseline"}
+        other = next((name for flags, name in own_modes.items() if alien[0] in flags), "combined_vs_baseline")
         raise InvalidInput(
             f"--{alien[0]} has no effect in --comparison_mode {args.comparison_mode}; leave it out, or use "
             f"{other} or custom"
         )
     if args.comparison_mode == "cache_vs_baseline" and "cache" not in given:
         raise InvalidInput("--comparison_mode cache_vs_baseline needs a cache to compare; give for example --cache sea")
+    if args.comparison_mode == "budget_vs_baseline" and not given:
+        raise InvalidInput(
+            "--comparison_mode budget_vs_baseline needs a budget to compare; give for example --budget 0.5"
+        )
     if args.comparison_mode == "custom":
         if not given:
             raise InvalidInput(

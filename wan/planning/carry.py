@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.planning.stored import Baseline, Calibration, StoredPlan
 from wan.sampling.geometry import Geometry
@@ -41,8 +42,9 @@ def carried(stored: StoredPlan, calibration: Calibration, settings: SamplingSett
         frame_completion=None,
         steps=steps,
         plain_steps=settings.steps,
+        expectation=None if stored.expected is None else stored.expected.sentence(),
         seen=tuple(step.seen for step in stored.steps),
-        notices=(*carry_notices(calibration.baseline, settings, geometry), *_expectation(stored)),
+        notices=(*carry_notices(calibration.baseline, settings, geometry), *_unverified(stored)),
     )
 
 
@@ -59,15 +61,7 @@ def carry_notices(baseline: Baseline, settings: SamplingSettings, geometry: Geom
 
 
 def _changes(baseline: Baseline, settings: SamplingSettings, geometry: Geometry) -> Iterator[tuple[str, str]]:
-    here = Baseline(
-        solver=settings.solver,
-        steps=settings.steps,
-        shift=settings.shift,
-        boundary=settings.boundary,
-        guide_scale=(settings.low_noise_guidance_scale, settings.high_noise_guidance_scale),
-        size=(geometry.width, geometry.height),
-        frame_num=geometry.pixel_frames,
-    )
+    here = Baseline.of(settings, geometry)
     for name, form in _FORMS.items():
         old, new = form(baseline), form(here)
         if old != new:
@@ -84,8 +78,10 @@ _FORMS = {
 }
 
 
-def _expectation(stored: StoredPlan) -> list[str]:
-    return [] if stored.expected is None else [f"expected error against the plain run: {stored.expected.sentence()}"]
+def _unverified(stored: StoredPlan) -> list[str]:
+    if stored.expected is not None:
+        return []
+    return [f"the plan of budget {stored.budget:g} was not verified: its error is unknown"]
 
 
 def _refuse_other_experts(stored: StoredPlan, calibration: Calibration, settings: SamplingSettings) -> None:
@@ -95,5 +91,5 @@ def _refuse_other_experts(stored: StoredPlan, calibration: Calibration, settings
             raise InvalidInput(
                 f"the plan of budget {stored.budget:g} was calibrated for {calibration.task}, where step {number} "
                 f"(sigma {step.sigma:.4f}) runs through the {step.expert.value} expert, and here through the "
-                f"{here.value} one: it cannot be carried over; make a calibration of this checkpoint with wan tune"
+                f"{here.value} one: it cannot be carried over; calibrate this checkpoint with `{command_line('tune')}`"
             )

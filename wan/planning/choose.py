@@ -1,9 +1,10 @@
 """The plan of a run: what its settings describe, or the best known one within its budget."""
 
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 
+from wan.budgets import enough
+from wan.commands import command_line
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.planning.carry import carried
@@ -22,21 +23,24 @@ def plan_run(config: TaskConfig, settings: SamplingSettings, geometry: Geometry,
     ``ckpt_dir``: the checkpoint's folder, whose calibration a budget is answered from; None where there is none yet.
     """
     budget = settings.asked_budget
-    if settings.plan is not None:
-        return _from_file(settings.plan, settings, geometry, ckpt_dir)
-    if budget is None or budget == 1.0:
+    if budget == 1.0 or (budget is None and settings.plan is None):
         return make_plan(settings, geometry)
+    if settings.plan is not None:
+        return _from_file(settings.plan, config, settings, geometry, ckpt_dir)
+    assert budget is not None
     found = None if ckpt_dir is None else ckpt_dir / CALIBRATION_NAME
     if found is None or not found.is_file():
         return published_plan(config, settings, geometry, budget=budget)
-    return _from_file(found, settings, geometry, ckpt_dir)
+    return _from_file(found, config, settings, geometry, ckpt_dir)
 
 
-def _from_file(path: Path, settings: SamplingSettings, geometry: Geometry, ckpt_dir: Path | None) -> Plan:
+def _from_file(
+    path: Path, config: TaskConfig, settings: SamplingSettings, geometry: Geometry, ckpt_dir: Path | None
+) -> Plan:
     calibration = read_calibration(path)
     stored = _within_budget(calibration, settings, path)
     plan = carried(stored, calibration, settings, geometry)
-    notices = _checkpoint_notices(calibration, ckpt_dir, path)
+    notices = _origin_notices(calibration, config, ckpt_dir, path)
     return replace(plan, notices=(*notices, *plan.notices))
 
 
@@ -47,21 +51,26 @@ def _within_budget(calibration: Calibration, settings: SamplingSettings, path: P
             known = ", ".join(f"{plan.budget:g}" for plan in calibration.plans)
             raise InvalidInput(f"--plan {path} holds plans for the budgets {known}; say which with --budget")
         return calibration.plans[0]
-    stored = calibration.within(inf if budget == 1.0 else budget * 2 * settings.steps)
+    plain = 2 * settings.steps
+    stored = calibration.within(budget * plain)
     if stored is None:
-        cheapest = calibration.plans[0]
+        cheapest = calibration.plans[0].forwards
         raise InvalidInput(
-            f"--budget {budget:g} of {settings.steps} steps pays for {int(budget * 2 * settings.steps)} forwards, and "
-            f"the cheapest plan of {path} costs {cheapest.forwards}; raise --budget to at least "
-            f"{cheapest.forwards / (2 * settings.steps):.2g}, or tune one with wan tune --budgets {budget:g}"
+            f"a budget of {budget:g} of {settings.steps} steps pays for {int(budget * plain + 1e-6)} forwards, and the "
+            f"cheapest plan of {path} costs {cheapest}; raise it to at least {enough(cheapest / plain)}, or tune a "
+            f"cheaper one: `{command_line('tune', '--budgets', f'{budget:g}')}`"
         )
     return stored
 
 
-def _checkpoint_notices(calibration: Calibration, ckpt_dir: Path | None, path: Path) -> list[str]:
-    if ckpt_dir is None or checkpoint_identity(ckpt_dir)["id"] == calibration.checkpoint:
+def _origin_notices(calibration: Calibration, config: TaskConfig, ckpt_dir: Path | None, path: Path) -> list[str]:
+    """Where the plan comes from, if that is not this task's own checkpoint."""
+    if ckpt_dir is not None and checkpoint_identity(ckpt_dir)["id"] == calibration.checkpoint:
         return []
+    if ckpt_dir is None and config.name == calibration.task:
+        return []
+    here = f"{config.name} here" if ckpt_dir is None else f"{ckpt_dir} ({config.name})"
     return [
-        f"{path} was made for another checkpoint of {calibration.task} ({calibration.checkpoint[:12]}) than "
-        f"{ckpt_dir}: its plan is carried over as it is; wan tune calibrates this one"
+        f"{path} was made for another checkpoint (of {calibration.task}, {calibration.checkpoint[:12]}) than {here}: "
+        f"its plan is carried over as it is; `{command_line('tune')}` calibrates this one"
     ]

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from wan.budgets import enough
+from wan.commands import command_line
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.sampling.geometry import Geometry
@@ -22,18 +24,20 @@ def published_plan(config: TaskConfig, settings: SamplingSettings, geometry: Geo
     Mildest first: a long start that is never skipped (errors made at high noise grow most), then few skips in a row,
     then a low threshold. ``InvalidInput`` where none suffices.
     """
-    cheapest = 1.0
+    size, cheapest = published_size(config), 1.0
+    plain = price(make_plan(replace(settings, **shortcut_values(Shortcuts())), geometry), size).planned.flops
     for retention in RETENTIONS:
         for skips in MAX_SKIPS:
             for threshold in THRESHOLDS:
                 plan = make_plan(_with_mag(settings, threshold, skips, retention), geometry)
-                cost = price(plan, published_size(config)).fractions()["flops"]
+                cost = price(plan, size).planned.flops / plain
                 cheapest = min(cheapest, cost)
                 if cost <= budget + 1e-9:
                     return replace(plan, notices=(_notice(threshold, skips, retention, cost), *plan.notices))
     raise InvalidInput(
-        f"--budget {budget:g}: without a calibration of this checkpoint the plans are MagCache's on published curves, "
-        f"and the cheapest of them costs {cheapest:.2f}; give at least that, or calibrate with wan tune"
+        f"a budget of {budget:g}: without a calibration of this checkpoint the plans are MagCache's on published "
+        f"curves, and the cheapest of them costs {enough(cheapest)}; give at least that, or calibrate the checkpoint "
+        f"with `{command_line('tune')}`"
     )
 
 
@@ -46,6 +50,6 @@ def _notice(threshold: float, skips: int, retention: float, cost: float) -> str:
     return (
         "not calibrated on this checkpoint: the plan is MagCache's on a published curve "
         f"(--cache mag --cache_threshold {threshold:g} --cache_max_skips {skips} --cache_retention {retention:g}), "
-        f"at {cost:.2f} of the plain run's cost, and its error here is unknown; wan tune finds a plan for this "
-        "checkpoint and says what it costs in quality"
+        f"at {cost:.2f} of the plain run's cost, and its error here is unknown; `{command_line('tune')}` finds a plan "
+        "for this checkpoint and says what it loses"
     )

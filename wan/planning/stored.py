@@ -7,14 +7,18 @@ carried to other sizes, lengths, scales and step counts (``wan.planning.carry``)
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.runs.atomic import write_json_atomic
+from wan.sampling.geometry import Geometry
 from wan.sampling.plan import Expert, Seen
 from wan.sampling.update import LinearUpdate
+from wan.settings import SamplingSettings
 
 FORMAT = "wan22-shortcut calibration 1"
 
@@ -30,6 +34,19 @@ class Baseline:
     guide_scale: tuple[float, float]
     size: tuple[int, int]
     frame_num: int
+
+    @classmethod
+    def of(cls, settings: SamplingSettings, geometry: Geometry) -> "Baseline":
+        """The plain run with these settings in this shape."""
+        return cls(
+            solver=settings.solver,
+            steps=settings.steps,
+            shift=settings.shift,
+            boundary=settings.boundary,
+            guide_scale=(settings.low_noise_guidance_scale, settings.high_noise_guidance_scale),
+            size=(geometry.width, geometry.height),
+            frame_num=geometry.pixel_frames,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +75,8 @@ class Expected:
     def sentence(self) -> str:
         """For people."""
         return (
-            f"PSNR {self.psnr:.1f} dB, worst clip {self.psnr_worst:.1f} dB, motion ratio {self.motion:.2f} "
-            f"({self.clips} clips that it was not tuned on)"
+            f"expected error against the plain run: PSNR {self.psnr:.1f} dB, worst clip {self.psnr_worst:.1f} dB, "
+            f"motion ratio {self.motion:.2f} ({self.clips} clips that it was not tuned on)"
         )
 
 
@@ -105,19 +122,20 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 
 def read_calibration(path: Path) -> Calibration:
     """Read and check a calibration; ``InvalidInput`` names the file, what is wrong in it and what mends it."""
+    make_it = f"make one with `{command_line('tune')}`"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidInput(f"--plan {path} cannot be read ({error.strerror}); give a file that wan tune made") from None
+        raise InvalidInput(f"the plans of {path} cannot be read ({error.strerror}); {make_it}") from None
     except ValueError as error:
-        raise InvalidInput(f"--plan {path} is not JSON ({error}); give a file that wan tune made") from None
+        raise InvalidInput(f"the plans of {path} are not JSON ({error}); {make_it}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise InvalidInput(f"--plan {path} is no calibration ('format' is not {FORMAT!r}); make one with wan tune")
+        raise InvalidInput(f"{path} is no calibration (its 'format' is not {FORMAT!r}); {make_it}")
     try:
         return _calibration(data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise InvalidInput(f"--plan {path} is damaged: {what}; make it again with wan tune") from None
+        raise InvalidInput(f"the calibration {path} is damaged: {what}; {make_it}") from None
 
 
 def _calibration(data: Mapping[str, Any]) -> Calibration:
@@ -130,7 +148,13 @@ def _calibration(data: Mapping[str, Any]) -> Calibration:
         checkpoint=str(data["checkpoint"]),
         command=str(data["command"]),
         baseline=Baseline(
-            **base | {"guide_scale": _pair(base["guide_scale"]), "size": _pair(base["size"])},
+            solver=str(base["solver"]),
+            steps=int(base["steps"]),
+            shift=float(base["shift"]),
+            boundary=None if base["boundary"] is None else float(base["boundary"]),
+            guide_scale=_pair(base["guide_scale"]),
+            size=_whole(base["size"]),
+            frame_num=int(base["frame_num"]),
         ),
         plans=tuple(plans),
     )
@@ -140,16 +164,23 @@ def _plan(data: Mapping[str, Any]) -> StoredPlan:
     steps = tuple(_step(step, number) for number, step in enumerate(data["steps"], start=1))
     if not steps:
         raise ValueError(f"the plan of budget {data['budget']} has no step")
-    sigmas = [step.sigma for step in steps]
-    if sigmas != sorted(sigmas, reverse=True) or not 0 < sigmas[-1] <= sigmas[0] <= 1:
+    # written so that NaN, which compares as false, is refused too
+    if not all(high > low for high, low in pairwise([*(step.sigma for step in steps), 0.0])) or not steps[0].sigma <= 1:
         raise ValueError(f"the sigmas of budget {data['budget']} do not fall from at most 1 to above 0")
-    expected = data["expected"]
+    budget = float(data["budget"])
+    if not 0 < budget < 1:
+        raise ValueError(f"the budget {budget:g} is not between 0 and 1")
     return StoredPlan(
-        budget=float(data["budget"]),
+        budget=budget,
         steps=steps,
-        expected=None if expected is None else Expected(**expected),
+        expected=None if data["expected"] is None else _expected(data["expected"]),
         tuning=dict(data["tuning"]),
     )
+
+
+def _expected(data: Mapping[str, Any]) -> Expected:
+    psnr, worst, motion = (float(data[name]) for name in ("psnr", "psnr_worst", "motion"))
+    return Expected(clips=int(data["clips"]), psnr=psnr, psnr_worst=worst, motion=motion)
 
 
 def _step(data: Mapping[str, Any], number: int) -> StoredStep:
@@ -177,6 +208,11 @@ def _floats(values: Sequence[Any]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _pair(values: Sequence[Any]) -> tuple[Any, Any]:
+def _pair(values: Sequence[Any]) -> tuple[float, float]:
     first, second = values
-    return first, second
+    return float(first), float(second)
+
+
+def _whole(values: Sequence[Any]) -> tuple[int, int]:
+    first, second = values
+    return int(first), int(second)

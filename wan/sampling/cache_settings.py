@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from wan.shortcuts import CACHE_KNOBS, Shortcuts
+from wan.cache_knobs import CACHE_KNOBS
+from wan.shortcuts import Shortcuts
 
 # the hooks of a cache would be compiled with the blocks, anew for each of its states, and forwards be miscounted
 COMPILED_CACHE = "--compile and {} do not go together, such a cache changes what the blocks do; leave one of them out"

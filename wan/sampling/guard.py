@@ -14,7 +14,7 @@ MARGIN = 0.5
 
 
 def norm_and_motion(event: StepEvent) -> tuple[Tensor, Tensor]:
-    """(B,) root mean square of the guided denoised estimate x0, and of its change from latent frame to latent frame
+    """Root mean square (B,) of the guided denoised estimate x0, and of its change from latent frame to latent frame
     (0 for a single frame)."""
     denoised = event.latents_in - event.step.sigma * event.velocity
     change = denoised.diff(dim=FRAME_AXIS)
@@ -27,22 +27,24 @@ class CollapseGuard(Observer):
     """Warns once, at the first step whose estimate lies outside what the calibration's runs showed there."""
 
     def __init__(self, plan: Plan, warn: Callable[[str], None]) -> None:
-        self._seen = dict(zip((step.index for step in plan.steps), plan.seen, strict=False))
+        self._seen = plan.seen
         self._warn = warn
         self._has_warned = False
 
     def on_step_end(self, event: StepEvent) -> None:
-        seen = self._seen.get(event.step.index)
+        index = event.step.index
+        seen = self._seen[index] if index < len(self._seen) else None
         if seen is None or self._has_warned:
             return
-        norm, motion = (float(values.max()) for values in norm_and_motion(event))
-        for name, value, (low, high) in (("size", norm, seen.norm), ("motion", motion, seen.motion)):
+        norm, motion = norm_and_motion(event)
+        for name, values, (low, high) in (("size", norm, seen.norm), ("motion", motion, seen.motion)):
             slack = MARGIN * (high - low)
-            if not low - slack <= value <= high + slack:
+            outside = [value for value in values.tolist() if not low - slack <= value <= high + slack]
+            if outside:
                 self._has_warned = True
                 self._warn(
-                    f"step {event.step.index + 1} (sigma {event.step.sigma:.4f}): the {name} of the denoised estimate "
-                    f"is {value:.3g}, and the runs of this plan's calibration had {low:.3g} to {high:.3g} there: the "
+                    f"step {index + 1} (sigma {event.step.sigma:.4f}): the {name} of the denoised estimate is "
+                    f"{outside[0]:.3g}, and the runs of this plan's calibration had {low:.3g} to {high:.3g} there: the "
                     "plan's expected error may not hold for this video; a higher --budget is safer, --budget 1 exact"
                 )
                 return

@@ -1,13 +1,14 @@
 """The plan: for every step its sigma, expert, latent frames and guidance, decided before the first forward."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import groupby
 
 from wan.sampling.cache_settings import CacheSettings
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch, Guidance
+from wan.sampling.schedule import FITTED, SOLVER_NAMES
 from wan.sampling.update import LinearUpdate
 
 
@@ -82,8 +83,8 @@ class Stage:
 class Plan:
     """The whole run as data. ``notices`` are the sentences about what was adjusted while planning.
 
-    ``plain_steps``: steps of the plain run that this plan stands for, where it has fewer itself. ``seen``: per step
-    what the runs of its calibration showed, where it has one.
+    ``plain_steps``: steps of the plain run that this plan stands for, where it has fewer itself. ``expectation``: what
+    its calibration found of its error, and ``seen``: per step what the calibration's runs showed, where it has one.
     """
 
     geometry: Geometry
@@ -94,6 +95,7 @@ class Plan:
     steps: tuple[Step, ...]
     cache: CacheSettings | None = None
     plain_steps: int | None = None
+    expectation: str | None = None
     seen: tuple[Seen | None, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -114,6 +116,13 @@ class Plan:
     @property
     def timesteps(self) -> tuple[int, ...]:
         return tuple(step.timestep for step in self.steps)
+
+
+def excerpt(plan: Plan, steps: Iterable[Step]) -> Plan:
+    """Some steps of a plan, to warm up with or to time. A solver that is not fitted takes them: fitted weights need the
+    steps before them."""
+    solver = SOLVER_NAMES[0] if plan.solver == FITTED else plan.solver
+    return replace(plan, solver=solver, steps=tuple(replace(step, update=None) for step in steps), seen=())
 
 
 def stages_of(steps: tuple[Step, ...]) -> Iterator[Stage]:

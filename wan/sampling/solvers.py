@@ -71,7 +71,7 @@ class UniPC(MultistepSolver):
         )
         super().__init__(scheduler, plan)
         # diffusers counts the step whose result the corrector corrects, one before the step that corrects it
-        scheduler.disable_corrector = [step.index - 1 for step in plan.steps if not step.corrects]
+        scheduler.disable_corrector = [place - 1 for place, step in enumerate(plan.steps) if not step.corrects]
 
     def map_frames(self, frame_map: FrameMap) -> None:
         super().map_frames(frame_map)

@@ -1,5 +1,6 @@
 """The plan as text for people and as plain data for ``run.json``."""
 
+from dataclasses import asdict
 from typing import Any
 
 from wan.sampling.plan import Expert, Plan, Step
@@ -51,6 +52,8 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "boundary": plan.boundary,
         "frame_completion": plan.frame_completion,
         "cache": plan.cache.record() if plan.cache else None,
+        "plain_steps": plan.plain_steps,
+        "expectation": plan.expectation,
         "steps": [
             {
                 "index": step.index,
@@ -62,6 +65,9 @@ def plan_record(plan: Plan) -> dict[str, Any]:
                 "branches": [branch.value for branch in step.evaluated],
                 "cached": [branch.value for branch in step.branches if branch in step.cached],
                 "guidance": step.guidance.label,
+                "restarts": step.restarts,
+                "corrects": step.corrects,
+                "update": None if step.update is None else asdict(step.update),
             }
             for step in plan.steps
         ],
@@ -82,7 +88,8 @@ def _frames(step: Step) -> str:
 
 
 def _guidance(step: Step) -> str:
-    return f"{step.guidance.label}, from the cache" if step.cached else step.guidance.label
+    marks = {"from the cache": step.cached, "restart": step.restarts, "no corrector": not step.corrects}
+    return ", ".join([step.guidance.label, *(mark for mark, is_set in marks.items() if is_set)])
 
 
 def _stage_change(plan: Plan, number: int) -> str:

@@ -4,7 +4,7 @@ The disturbance is the kind of error that a shortened plan makes: what is left o
 onto the run's noise and every ``STRIDE``-th denoised estimate before it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,32 +19,16 @@ from wan.tune.recording import Recording
 STRIDE = 3
 
 
-def measured_steps(steps: int, count: int) -> list[int]:
-    """``count`` steps, spread over those at which a disturbance can be made."""
-    return sorted({round(step) for step in np.linspace(2, steps - 1, count)})
-
-
-def forwards_needed(steps: int, measured: Sequence[int]) -> int:
-    """Forwards for each clip: the rest of the run, twice, with both branches."""
-    return sum(4 * (steps - step) for step in measured)
-
-
-def measure(
-    batch: ClipBatch, plan: Plan, recording: Recording, measured: Sequence[int], *, tick: Callable[[], object]
-) -> list[float]:
-    """g at every sigma of the recording: mean over clips of |final difference| / |disturbance|, between the measured
-    steps by linear interpolation in the step; 1 at the end."""
-    found = {len(plan.steps): 1.0}
-    for step in measured:
-        found[step] = _growth(batch, plan, recording, step)
-        tick()
+def interpolated(found: Mapping[int, float], steps: int) -> list[float]:
+    """g at every sigma of a run of ``steps`` steps, from g at some of them: linear in the step, 1 at the end."""
     known = sorted(found)
-    steps = range(len(plan.steps) + 1)
-    interpolated: list[float] = np.interp(steps, known, [found[step] for step in known]).tolist()
-    return interpolated
+    values: list[float] = np.interp(range(steps + 1), [*known, steps], [*(found[step] for step in known), 1.0]).tolist()
+    return values
 
 
-def _growth(batch: ClipBatch, plan: Plan, recording: Recording, step: int) -> float:
+def growth(batch: ClipBatch, plan: Plan, recording: Recording, step: int) -> float:
+    """g at the sigma of a step: |final difference| / |disturbance|, root mean square over the batch's clips, which are
+    the first of the recording."""
     clips = len(batch.noise)
     state = recording.states[step][:clips].to(batch.noise.device)
     disturbance = _typical_error(recording, step)[:clips].to(batch.noise.device)

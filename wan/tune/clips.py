@@ -20,14 +20,22 @@ class TuneClip:
     seed: int
 
 
-def demo_clips(count: int, *, draw: int) -> list[TuneClip]:
-    """``count`` captions that the demo model was trained on, motion by motion in turn; another ``draw``, others."""
-    rng = random.Random(draw)
-    visible = [one for one in training_combinations() if not (one.shape == "circle" and one.motion == "spinning")]
-    by_motion: dict[str, list[Combination]] = {
-        motion: rng.sample([one for one in visible if one.motion == motion], k=-(-count // len(MOTION_NAMES)))
-        for motion in MOTION_NAMES
-    }
+def demo_clips(count: int, *, draw: int, other_than: Sequence[TuneClip] = ()) -> list[TuneClip]:
+    """``count`` captions that the demo model was trained on, motion by motion in turn, and none of ``other_than``."""
+    rng, taken = random.Random(draw), {clip.prompt for clip in other_than}
+    each = -(-count // len(MOTION_NAMES))
+    by_motion: dict[str, list[Combination]] = {motion: [] for motion in MOTION_NAMES}
+    for one in training_combinations():
+        # a spinning circle looks still
+        if one.caption() not in taken and not (one.shape == "circle" and one.motion == "spinning"):
+            by_motion[one.motion].append(one)
+    most = min(map(len, by_motion.values()))
+    if each > most:
+        raise InvalidInput(
+            f"{count} clips are more than the {most * len(MOTION_NAMES)} that the demo model has other captions for; "
+            "lower --clips or --verify_clips"
+        )
+    by_motion = {motion: rng.sample(own, k=each) for motion, own in by_motion.items()}
     turns = [one for turn in zip(*by_motion.values(), strict=True) for one in turn]
     return [TuneClip(prompt=one.caption(), seed=_FIRST_SEED + rng.randrange(10**6)) for one in turns[:count]]
 
@@ -61,10 +69,10 @@ PROMPTS = (
 """Our own: what a checkpoint is tuned on where no prompts are given."""
 
 
-def default_clips(count: int, *, draw: int, is_demo: bool) -> list[TuneClip]:
-    """The demo model's captions, or ``PROMPTS``."""
+def default_clips(count: int, *, draw: int, is_demo: bool, other_than: Sequence[TuneClip] = ()) -> list[TuneClip]:
+    """The demo model's captions, or ``PROMPTS``; none of the prompts of ``other_than``, clips of the other draw."""
     if is_demo:
-        return demo_clips(count, draw=draw)
+        return demo_clips(count, draw=draw, other_than=other_than)
     return draw_clips(PROMPTS, count, draw=draw, source="the list of prompts that comes with wan tune")
 
 
@@ -74,10 +82,10 @@ def clips_from_file(path: Path, count: int, *, draw: int) -> list[TuneClip]:
     ``InvalidInput`` when the file cannot be read or holds fewer than twice ``count`` prompts.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"--prompts {path} cannot be read as UTF-8 text ({error}); give one prompt a line") from None
-    prompts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    prompts = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     return draw_clips(prompts, count, draw=draw, source=f"--prompts {path}")
 
 

@@ -25,8 +25,8 @@ RIDGE = 1e-5
 def least_squares(features: Sequence[Tensor], target: Tensor, *, ridge: float = RIDGE) -> list[float]:
     """Weights w that minimise |sum w_i f_i - target|^2 + ridge * sum (w_i |f_i|)^2; all of one shape."""
     flat = torch.stack([feature.flatten() for feature in features]).double()
-    gram, right = flat @ flat.T, flat @ target.flatten().double()
-    scale = gram.diagonal().sqrt()
+    gram, right = (flat @ flat.T).cpu(), (flat @ target.flatten().double()).cpu()
+    scale = gram.diagonal().sqrt().clamp(min=torch.finfo(torch.float64).tiny)  # a feature of zeros gets no weight
     system = gram / scale[:, None] / scale[None, :] + ridge * torch.eye(len(features), dtype=torch.float64)
     weights: list[float] = (torch.linalg.solve(system, right / scale) / scale).tolist()
     return weights

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from wan.budgets import enough
 from wan.errors import InvalidInput
 from wan.sampling.geometry import Geometry
 from wan.sampling.price import DenoiserSize
-from wan.tune.amplification import forwards_needed, measured_steps
 
 BUDGETS = (0.7, 0.6, 0.5, 0.4, 0.35, 0.25)
 MIN_STEPS = 3
@@ -40,15 +42,20 @@ DEMO_OPTIONS = TuneOptions(
 
 def steps_for(budget: float, steps: int) -> int:
     """How many steps with both passes a budget pays for; ``InvalidInput`` when they are too few to make a plan of."""
-    count = int(budget * steps + 1e-9)
     if not 0 < budget < 1:
         raise InvalidInput(f"--budgets {budget:g} must be above 0 and below 1 (1 is the plain run and needs no plan)")
+    count = int(budget * steps + 1e-9)
     if count < MIN_STEPS:
         raise InvalidInput(
             f"--budgets {budget:g} of {steps} steps pays for {count}, and a plan needs at least {MIN_STEPS}; give at "
-            f"least {MIN_STEPS / steps:.2g}"
+            f"least {enough(MIN_STEPS / steps)}"
         )
     return count
+
+
+def measured_steps(steps: int, count: int) -> list[int]:
+    """``count`` steps at which runs are disturbed, spread over those at which it can be done."""
+    return sorted({round(step) for step in np.linspace(2, steps - 1, count)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +91,13 @@ class TuneCost:
 def tune_cost(options: TuneOptions, *, steps: int, geometry: Geometry, size: DenoiserSize) -> TuneCost:
     """What a tuning run costs, before it begins."""
     counts = [steps_for(budget, steps) for budget in options.budgets]
-    measured = measured_steps(steps, options.amplification_steps)
+    # the rest of the run from every measured step, twice, with both branches
+    disturbed = sum(4 * (steps - step) for step in measured_steps(steps, options.amplification_steps))
     return TuneCost(
         steps=steps,
         parts={
             "recording": 2 * steps * options.clips,
-            "amplification": forwards_needed(steps, measured) * options.amplification_clips,
+            "amplification": disturbed * options.amplification_clips,
             "search": sum(2 * count * options.clips * options.trials for count in counts),
             "verification": 2 * (steps + sum(counts)) * options.verify_clips,
         },

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 from torch import Tensor
 
+from wan.sampling.guard import SeenRecorder
 from wan.sampling.plan import Expert, Plan, Step
 from wan.sampling.policies import expert_for
 from wan.sampling.schedule import FITTED, NUM_TRAIN_TIMESTEPS
@@ -15,34 +15,13 @@ from wan.tune.fitting import FittingSolver, Kept, SharedPrefixes
 from wan.tune.lockstep import ClipBatch
 from wan.tune.recording import Recording
 from wan.tune.surrogate import decibels
+from wan.tune.trials import Trial
 
-WORST_SHARE = 1 / 6
-WORST_WEIGHT = 0.3
 FIRST_MOVE, LAST_MOVE = 0.3, 0.07
 """Moves in logit(sigma): about one recorded step at first, halved where neither direction helps."""
 MIN_SIGMA = 0.05
 MIN_GAIN = 0.02
 """Decibels that a move must gain to be taken: less is the noise of the sample."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
-    """A candidate, made: its sigmas, the fitted weights, and each clip's quality in dB (latents)."""
-
-    sigmas: tuple[float, ...]
-    updates: tuple[LinearUpdate, ...]
-    quality: tuple[float, ...]
-
-    @property
-    def objective(self) -> float:
-        """What the search maximises: the mean over the clips, and to a part the mean of the worst of them."""
-        return robust(self.quality)
-
-
-def robust(quality: Sequence[float]) -> float:
-    """dB: 0.7 times the mean over all clips plus 0.3 times the mean over the worst sixth (at least two)."""
-    worst = sorted(quality)[: max(2, round(len(quality) * WORST_SHARE))]
-    return (1 - WORST_WEIGHT) * float(np.mean(quality)) + WORST_WEIGHT * float(np.mean(worst))
 
 
 def candidate(plain: Plan, sigmas: Sequence[float], updates: Sequence[LinearUpdate] | None = None) -> Plan:
@@ -85,10 +64,11 @@ class Workshop:
     def make(self, sigmas: tuple[float, ...]) -> Trial:
         """Fit and run one candidate on all clips."""
         solver = FittingSolver(self._recording)
-        prefixes = SharedPrefixes(sigmas, self._kept)
-        final = self._batch.run(candidate(self._plain, sigmas), solver=solver, wrap=prefixes.wrap)
+        prefixes, recorder = SharedPrefixes(sigmas, self._kept), SeenRecorder()
+        plan = candidate(self._plain, sigmas)
+        final = self._batch.run(plan, solver=solver, wrap=prefixes.wrap, observers=[recorder])
         quality = latent_quality(final.cpu(), self._recording.final)
-        return Trial(sigmas=sigmas, updates=tuple(solver.updates), quality=quality)
+        return Trial(sigmas=sigmas, updates=tuple(solver.updates), seen=tuple(recorder.seen), quality=quality)
 
 
 def latent_quality(latents: Tensor, reference: Tensor) -> tuple[float, ...]:

@@ -1,7 +1,8 @@
 """What a stored plan scores on clips that it was not tuned on: decoded, against the same-seed plain run."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import fmean
 
 import numpy as np
@@ -11,6 +12,10 @@ from wan.planning.stored import Expected
 from wan.sampling.plan import Plan
 from wan.session import Session
 from wan.tune.clips import TuneClip
+from wan.tune.journal import Journal
+
+BEST_PSNR = 100.0
+"""dB, of equal videos too: JSON has no infinity."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,29 +27,50 @@ class Score:
     baseline_motion: float
 
 
-def score_plans(
-    session: Session, plain: Plan, plans: Mapping[float, Plan], clip: TuneClip, *, tick: Callable[[], object]
-) -> dict[float, Score]:
-    """Every budget's plan on one clip."""
+class Verifier:
+    """Scores plans on clips; the journal keeps every score."""
 
-    def video(plan: Plan) -> np.ndarray:
-        sampled = session.sample(plan, prompt=clip.prompt, seed=clip.seed)
-        tick()
-        return session.decode(sampled.latents)
+    def __init__(self, session: Session, plain: Plan, journal: Journal) -> None:
+        self._session = session
+        self._plain = plain
+        self._journal = journal
+        self._known: dict[str, Score] = {entry["key"]: Score(**entry["score"]) for entry in journal.entries}
 
-    baseline = video(plain)
-    return {budget: _score(video(plan), baseline) for budget, plan in plans.items()}
+    def scores(self, plans: Mapping[float, Plan], clip: TuneClip) -> dict[float, Score]:
+        """Every budget's plan on one clip; the plain run is made only where a score is missing."""
+        missing = {key: plan for plan in plans.values() if (key := _key(plan, clip)) not in self._known}
+        if missing:
+            baseline = self._video(self._plain, clip)
+            for key, plan in missing.items():
+                score = _score(self._video(plan, clip), baseline)
+                self._journal.append({"key": key, "score": asdict(score)})
+                self._known[key] = score
+        return {budget: self._known[_key(plan, clip)] for budget, plan in plans.items()}
+
+    def _video(self, plan: Plan, clip: TuneClip) -> np.ndarray:
+        sampled = self._session.sample(plan, prompt=clip.prompt, seed=clip.seed)
+        return self._session.decode(sampled.latents)
+
+
+def _key(plan: Plan, clip: TuneClip) -> str:
+    """What decides a score: the clip and the plan's steps with their weights."""
+    return hashlib.sha256(repr((clip, plan.steps)).encode()).hexdigest()
 
 
 def _score(video: np.ndarray, baseline: np.ndarray) -> Score:
-    return Score(psnr=psnr(video, baseline), motion=motion_amount(video), baseline_motion=motion_amount(baseline))
+    return Score(
+        psnr=min(psnr(video, baseline), BEST_PSNR),
+        motion=motion_amount(video),
+        baseline_motion=motion_amount(baseline),
+    )
 
 
 def expected(scores: Sequence[Score]) -> Expected:
-    """The scores of one plan over all clips, as they are stored with it."""
+    """The scores of one plan over all clips, as they are stored with it; a baseline without motion is matched."""
+    baseline_motion = sum(score.baseline_motion for score in scores)
     return Expected(
         clips=len(scores),
         psnr=fmean(score.psnr for score in scores),
         psnr_worst=min(score.psnr for score in scores),
-        motion=sum(score.motion for score in scores) / max(sum(score.baseline_motion for score in scores), 1e-12),
+        motion=sum(score.motion for score in scores) / baseline_motion if baseline_motion else 1.0,
     )

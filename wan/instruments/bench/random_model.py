@@ -1,7 +1,6 @@
 """A task's denoisers in their real size with random weights, made on the device: right for time and memory only."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from accelerate import init_empty_weights
@@ -20,7 +19,7 @@ from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
 from wan.sampling.loop import sample
 from wan.sampling.observers import ForwardCounter, Observer, StepTimer
-from wan.sampling.plan import Expert, Plan
+from wan.sampling.plan import Expert, Plan, excerpt
 from wan.sampling.solvers import make_solver
 
 _FREQ_DIM = 256  # of every published Wan denoiser
@@ -86,7 +85,7 @@ class RandomModel:
 
     def warm_up(self, plan: Plan, *, engine: Engine = EXACT) -> None:
         """The first step of every stage: the experts come to the device, every shape is met once."""
-        self.sample(replace(plan, steps=tuple(stage.steps[0] for stage in plan.stages)), engine=engine)
+        self.sample(excerpt(plan, (stage.steps[0] for stage in plan.stages)), engine=engine)
 
 
 def random_experts(config: TaskConfig, *, dtype: torch.dtype, attention: str) -> Prepare:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from wan.sampling.guidance import Guidance, SingleBranch
-from wan.sampling.plan import Expert, Plan, Step
+from wan.sampling.plan import Expert, Plan, Step, excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def kinds_of(plans: Iterable[Plan]) -> dict[StepKind, Plan]:
 def plan_of_kind(plan: Plan, kind: StepKind, *, count: int) -> Plan:
     """The first ``count`` steps of one kind, or all when the plan has fewer."""
     steps = [replace(step, guidance=_by_itself(step)) for step in plan.steps if _kind(step) == kind]
-    return replace(plan, steps=tuple(steps[:count]))
+    return excerpt(plan, steps[:count])
 
 
 def extrapolated_seconds(plan: Plan, seconds: Mapping[StepKind, float]) -> float:
