@@ -103,6 +103,13 @@ class Shortcuts:
         None, "compute every N-th step: taylor (2); 1 skips nothing", group=GROUP, read=int, metavar="N"
     )
 
+    restart_at_switch: bool = flag(
+        False,
+        "the solver forgets the high-noise expert's steps at the expert switch: with fewer --sample_steps the video "
+        "stays much nearer to the plain one",
+        group=GROUP,
+    )
+
     budget: float | None = flag(
         None,
         "cost at most this share of the plain run's forwards, by the best plan known for the checkpoint; 1: the plain "
@@ -177,6 +184,7 @@ class ShortcutArgs(TypedDict, total=False):
     cache_retention: float | None
     cache_order: int | None
     cache_interval: int | None
+    restart_at_switch: bool
     budget: float | None
     preset: Literal["exact", "balanced", "fast", "max"] | None
     plan: Path | str | None
@@ -240,6 +248,8 @@ def shortcut_label(values: Mapping[str, Any]) -> str:
         knobs = {knob.replace("_", " "): values.get(f"cache_{knob}") for knob in CACHE_KNOBS[cache]}
         given = ", ".join(f"{knob} {value:g}" for knob, value in knobs.items() if value is not None)
         parts.append(f"{cache} cache" + (f" ({given})" if given else ""))
+    if values.get("restart_at_switch"):
+        parts.append("solver restart at the switch")
     if plan := values.get("plan"):
         parts.append(f"plan {plan}")
     if share := values.get("budget") or PRESETS.get(values.get("preset") or ""):

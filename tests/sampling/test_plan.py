@@ -40,6 +40,18 @@ def test_plain_plan_is_thirteen_and_seven_steps_of_full_guidance() -> None:
     assert [step.guidance.label for step in plan().steps] == ["cfg 4"] * 13 + ["cfg 3"] * 7
 
 
+def test_restart_at_switch_marks_the_first_step_of_the_other_expert() -> None:
+    restarting = plan(replace(SETTINGS, restart_at_switch=True))
+    assert [step.index for step in restarting.steps if step.restarts] == [13]
+    assert not any(step.restarts for step in plan().steps)
+    one_expert = default_settings(WAN_CONFIGS["ti2v-5B"])
+    with pytest.raises(InvalidInput, match="--restart_at_switch needs a model with two experts"):
+        make_plan(
+            replace(one_expert, restart_at_switch=True),
+            geometry_for(WAN_CONFIGS["ti2v-5B"], size=(832, 480), frame_num=49),
+        )
+
+
 def test_truncation_takes_the_last_steps_of_each_expert() -> None:
     settings = replace(SETTINGS, cfg_truncate_steps=5, cfg_truncate_high_noise_steps=3, cfg_truncate_mode="cond")
     one_pass = [step.index for step in plan(settings).steps if len(step.branches) == 1]

@@ -31,6 +31,7 @@ def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
     strides = position_strides(settings, geometry, frames)
     guidances = guidance_per_step(settings, experts, truncated, grid.sigmas)
     notices += _fallback_notices(settings, experts, guidances, truncated)
+    restarts = restarted_steps(settings, experts)
     steps = tuple(
         Step(
             index=index,
@@ -41,6 +42,7 @@ def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
             latent_frames=frames[index],
             guidance=guidances[index],
             position_stride=strides[index],
+            restarts=index in restarts,
         )
         for index, (sigma, sigma_next) in enumerate(pairwise(grid.sigmas))
     )
@@ -81,6 +83,14 @@ def truncated_steps(settings: SamplingSettings, experts: Sequence[Expert]) -> tu
             notices.append(f"{flag} {count} is clipped to {len(own)}: the {expert.value} expert has {len(own)} steps")
         truncated.update(own[max(0, len(own) - count) :])
     return frozenset(truncated), notices
+
+
+def restarted_steps(settings: SamplingSettings, experts: Sequence[Expert]) -> frozenset[int]:
+    """The first low-noise step, where it is asked for: a multistep solver extrapolates one network's estimates, and its
+    corrector compares them, so that the other network's look like an error of the step."""
+    if not settings.restart_at_switch:
+        return frozenset()
+    return frozenset(index for index in range(1, len(experts)) if experts[index] is not experts[index - 1])
 
 
 def latent_frame_counts(settings: SamplingSettings, geometry: Geometry, experts: Sequence[Expert]) -> list[int]:
@@ -158,6 +168,10 @@ def _refuse_impossible_combinations(settings: SamplingSettings, geometry: Geomet
         raise InvalidInput(
             f"--cfg_truncate_high_noise_steps {settings.cfg_truncate_high_noise_steps} needs a model with two experts; "
             "this task has one: use --cfg_truncate_steps, which counts from the end"
+        )
+    if settings.restart_at_switch and settings.boundary is None:
+        raise InvalidInput(
+            "--restart_at_switch needs a model with two experts, and this task has one: leave it out, nothing switches"
         )
     if settings.frame_completion is None:
         return
