@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.drafts import draft_figures
-from wan.cli.main import run
-from wan.commands import program
+from wan.cli.main import label_of, run
 
 __all__ = ["draft_figures"]
 
@@ -22,7 +21,7 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         monkeypatch.chdir(tmp_path)
         assert run(command, flags) == 2
         error = capsys.readouterr().err
-        assert error.startswith(f"{Path(program(command)).name}: ") and error.count("\n") == 1
+        assert error.startswith(f"{label_of(command)}: ") and error.count("\n") == 1
         assert not list(tmp_path.iterdir())
         return error
 

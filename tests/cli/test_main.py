@@ -12,7 +12,7 @@ import pytest
 import wan
 from wan.cli import main as command
 from wan.cli.main import explained, main, run
-from wan.commands import COMMANDS, SOURCE_DIR
+from wan.commands import COMMANDS, SOURCE_DIR, program
 from wan.errors import CheckpointError, InvalidInput, NumericalError, OutOfMemory, WanError
 
 
@@ -58,17 +58,18 @@ def test_every_command_has_help_under_the_name_that_its_reader_uses(
     with pytest.raises(SystemExit) as ended:
         main([*name.split(), "--help"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: python {COMMANDS[name].door} ")
+    assert capsys.readouterr().out.startswith(f"usage: {program(name)} ")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_refuses_an_unknown_flag(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*name.split(), "--nonsense"]) == 2
     captured = capsys.readouterr()
-    door = COMMANDS[name].door
-    assert door and captured.out == ""
-    assert captured.err.startswith(f"{Path(door).name}: ") and captured.err.count("\n") == 1
-    assert captured.err.endswith(f"(see `python {door} --help`)\n")
+    called = program(name)
+    assert captured.out == "" and called.startswith("python ")
+    own = f"wan {name}" if COMMANDS[name].door is None else Path(called.removeprefix("python ")).name
+    assert captured.err.startswith(f"{own}: ") and captured.err.count("\n") == 1
+    assert captured.err.endswith(f"(see `{called} --help`)\n")
 
 
 def test_outside_of_a_clone_sentences_name_the_installed_command(

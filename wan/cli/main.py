@@ -56,8 +56,12 @@ def run(name: str, argv: Sequence[str]) -> int:
         code: int | None = module.main(argv)
         return code
 
-    label = program(name).removeprefix("python ").removeprefix("tools/")
-    return explained(label, call, interrupted=_INTERRUPTED.get(name, "what was finished stays on disk"))
+    return explained(label_of(name), call, interrupted=_INTERRUPTED.get(name, "what was finished stays on disk"))
+
+
+def label_of(name: str) -> str:
+    """What the sentences of a command begin with: doctor.py, or wan doctor."""
+    return program(name).removeprefix("python ").removeprefix("tools/").removeprefix("-m ")
 
 
 def explained(label: str, call: Callable[[], int | None], *, interrupted: str) -> int:

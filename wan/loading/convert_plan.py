@@ -20,6 +20,7 @@ from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
 from wan.loading.layouts import Checkpoint, open_checkpoint, recognise
 from wan.loading.models import OpenComponent, components_of
 from wan.loading.official_keys import Source
+from wan.runs.provenance import CALIBRATION_NAME
 
 SHARD_BYTES = 5 * 10**9
 
@@ -156,5 +157,10 @@ def _origin(checkpoint: Checkpoint, shard_bytes: int) -> str:
     visible = [
         path for path in files if not any(part.startswith(".") for part in path.relative_to(checkpoint.path).parts)
     ]
-    lines = [f"{path.relative_to(checkpoint.path).as_posix()} {fingerprint(path)}" for path in visible]
+    # what was learnt about a checkpoint is no part of it
+    lines = [
+        f"{path.relative_to(checkpoint.path).as_posix()} {fingerprint(path)}"
+        for path in visible
+        if path.name != CALIBRATION_NAME
+    ]
     return hashlib.sha256("\n".join([checkpoint.config.name, str(shard_bytes), *lines]).encode()).hexdigest()
