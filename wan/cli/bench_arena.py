@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
 def build_parser() -> Parser:
     parser = make_parser("bench arena", DESCRIPTION)
     groups = Groups(parser)
-    parser.add_argument("--suite", default="quick", help=f"a YAML file, or {' or '.join(suite_names())} (%(default)s)")
+    parser.add_argument("--suite", default="quick", help=f"a YAML file, or {', '.join(suite_names())} (%(default)s)")
     parser.add_argument("--ckpt_dir", type=Path, help="checkpoint folder (the demo model brings its own)")
     parser.add_argument(
         "--dry_run", action="store_true", help="print clips, methods and their planned price, load nothing"

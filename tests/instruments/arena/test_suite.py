@@ -9,7 +9,7 @@ from claims.sample import sample_clips
 from wan.demo_world.words import held_out_combinations, training_combinations
 from wan.errors import InvalidInput
 from wan.instruments.arena.contestants import contestants_for, format_suite, suite_job
-from wan.instruments.arena.suite import OTHER, OURS, PEER, load_suite, suite_names
+from wan.instruments.arena.suite import OURS, PEER, load_suite, suite_names
 from wan.job import open_job_checkpoint
 from wan.request import Request
 
@@ -67,9 +67,47 @@ def test_the_suites_of_the_package_are_valid_and_report_on_held_out_prompts(name
     suite = load_suite(name)
     held_out = {one.caption() for one in held_out_combinations()}
     assert {case.prompt for case in suite.cases} <= held_out
-    assert {one.role for one in suite.entries} >= {PEER, OTHER}
+    assert {one.role for one in suite.entries} >= {PEER, OURS}
     peers = {one.family for one in suite.entries if one.role == PEER}
-    assert {"SeaCache", "fewer steps (UniPC)", "fewer steps (DPM++)"} <= peers
+    assert {"SeaCache", "fewer steps (UniPC)"} <= peers
+
+
+TRANSFERS = [name for name in suite_names() if name.startswith("transfer-")]
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_a_transfer_suite_has_the_same_methods_and_one_change(name: str) -> None:
+    suite, others = load_suite(name), load_suite("transfer-seeds")
+    assert [(one.name, one.family, one.role) for one in suite.entries] == [
+        (one.name, one.family, one.role) for one in others.entries
+    ]
+    assert len(suite.base) == (0 if name == "transfer-seeds" else 1)
+    steps = suite.base.get("sample_steps", 20)
+    for one in suite.entries:
+        if one.role == OURS:
+            count, budget = int(one.name.split()[2]), one.shortcuts.budget
+            assert budget is not None and budget < 1 and int(budget * steps + 1e-9) == count, one.name
+
+
+def test_transfer_is_measured_to_all_that_a_plan_is_carried_to() -> None:
+    changes = [dict(load_suite(name).base) for name in TRANSFERS]
+    expected = [
+        {},
+        *({"sample_steps": steps} for steps in (16, 30, 40)),
+        *({"sample_guide_scale": scales} for scales in ((2.0, 3.0), (4.0, 5.0))),
+        *({"frame_num": frames} for frames in (25, 81)),
+    ]
+    assert sorted(map(repr, changes)) == sorted(map(repr, expected))
+    assert {case.seed for case in load_suite("transfer-seeds").cases} == {2, 3}
+
+
+def test_what_a_file_does_not_say_is_as_in_the_suite_that_it_is_like(suite_file: Path) -> None:
+    suite_file.write_text("like: quick\nseeds: [4]\n", encoding="utf-8")
+    suite, quick = load_suite(str(suite_file)), load_suite("quick")
+    assert suite.entries == quick.entries and {case.seed for case in suite.cases} == {4}
+    suite_file.write_text("like: mine\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match="line 1, like: 'mine' is none of full, quick"):
+        load_suite(str(suite_file))
 
 
 def test_the_full_suite_has_the_clips_of_every_other_table() -> None:

@@ -23,7 +23,7 @@ ROLES = (PEER, OURS, OTHER)
 PLAIN, RERUN, ANOTHER_SEED = "plain", "re-run", "another seed"
 RESERVED = (PLAIN, RERUN, ANOTHER_SEED)
 """Made in every arena: the baseline, the baseline again, and another seed of the same prompt."""
-_KEYS = ("task", "base", "prompts", "per_motion", "seeds", "methods")
+_KEYS = ("like", "task", "base", "prompts", "per_motion", "seeds", "methods")
 _METHOD_KEYS = ("name", "family", "role", "set", "peer")
 _PEER_KEYS = ("class", "args", "batched")
 _BASE = ("sample_solver", "sample_steps", "sample_shift", "sample_guide_scale", "size", "frame_num", "negative_prompt")
@@ -90,6 +90,8 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._data = located_yaml.read_yaml(path)
+        if "like" in self._data:
+            self._take_over(self._data["like"])
 
     def suite(self) -> Suite:
         data = self._data
@@ -105,6 +107,13 @@ class _Reader:
             entries=self._entries(),
             data=data,
         )
+
+    def _take_over(self, name: object) -> None:
+        """What the file does not say is as in a suite of the package, which is like no other."""
+        if name not in suite_names():
+            self._refuse("like", self._data.line, f"{name!r} is none of {', '.join(suite_names())}")
+        for key, value in located_yaml.read_yaml(SUITE_DIR / f"{name}.yaml").items():
+            self._data.setdefault(key, value)
 
     def _cases(self, task: str) -> tuple[Case, ...]:
         prompts = self._prompts(task)
