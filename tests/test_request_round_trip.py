@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wan.budgets import PRESETS
 from wan.cache_knobs import CACHE_KNOBS
 from wan.cli.generate import build_parser
 from wan.configs import WAN_CONFIGS
@@ -36,7 +37,17 @@ KNOBS = {
 
 
 @st.composite
+def budgets(draw: st.DrawFn) -> Shortcuts:
+    """A budget decides the other shortcuts itself."""
+    preset = draw(maybe(st.sampled_from(tuple(PRESETS))))
+    budget = None if preset else draw(maybe(st.floats(0.0, 1.0, exclude_min=True)))
+    return Shortcuts(budget=budget, preset=preset, plan=draw(maybe(PATHS)))
+
+
+@st.composite
 def shortcuts(draw: st.DrawFn) -> Shortcuts:
+    if draw(st.booleans()):
+        return draw(budgets())
     completion = draw(maybe(st.sampled_from(FRAME_COMPLETIONS)))
     positions = draw(st.sampled_from(tuple(FRAME_POSITIONS))) if completion else Shortcuts().frame_positions
     cache = draw(st.sampled_from(tuple(CACHE_KNOBS)))
@@ -53,6 +64,7 @@ def shortcuts(draw: st.DrawFn) -> Shortcuts:
         cache_retention=knobs.get("retention"),
         cache_order=knobs.get("order"),
         cache_interval=knobs.get("interval"),
+        restart_at_switch=draw(st.booleans()),
     )
 
 

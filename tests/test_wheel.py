@@ -60,8 +60,14 @@ def test_every_package_of_the_source_is_in_the_wheel(wheel: Path) -> None:
     assert listed == found | {"wan.demo_checkpoint"}
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "wan/py.typed" in names and "wan/demo_checkpoint/model_index.json" in names
-    assert {"wan/instruments/arena/quick.yaml", "wan/instruments/arena/full.yaml"} <= names
+    assert {
+        "wan/instruments/arena/quick.yaml",
+        "wan/instruments/arena/full.yaml",
+        "wan/instruments/arena/transfer-seeds.yaml",
+    } <= names
     assert "wan/caches/magcache_ratios.json" in names
+    has_calibration = (ROOT / "checkpoints" / "t2v-demo" / "calibration.json").is_file()
+    assert ("wan/demo_checkpoint/calibration.json" in names) is has_calibration
     assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "wan").rglob("*.py")} <= names
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.goldens import materialise
+from tests.planning.calibrations import write
 from wan.cli import main as command
 from wan.instruments.bench.variants import PLAIN
 from wan.models import engine
@@ -83,6 +84,26 @@ def test_variants_are_flags(tmp_path: Path) -> None:
     assert [row["forwards"] for row in result["variants"].values()] == [12, 6, 11]
 
 
+def test_a_budget_is_a_variant(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plans = write(tmp_path / "plans.json", 0.25)
+    budget = f"--budget 0.25 --plan {plans}"
+    small = [*SMALL, "--sample_steps", "20", "--variant", budget, "--variant", "--budget 0.6"]
+    result = run("--task", "t2v-demo", "--ckpt_dir", str(tiny_checkpoint), *small, output=tmp_path / "result.json")
+    rows = result["variants"]
+    assert (rows[PLAIN]["forwards"], rows[budget]["forwards"]) == (40, 10)
+    assert rows[budget]["estimated_fraction"] == 0.25 and rows["--budget 0.6"]["estimated_fraction"] <= 0.6
+    notes = capsys.readouterr().out
+    assert f"{budget}: {plans} was made for another checkpoint" in notes
+    assert "--budget 0.6: not calibrated on this checkpoint" in notes
+
+
+def test_steps_of_a_fitted_plan_are_timed_by_themselves(tmp_path: Path) -> None:
+    plans = write(tmp_path / "plans.json", 0.5)
+    flags = ["--sample_steps", "20", "--steps_per_stage", "1", "--variant", f"--plan {plans}"]
+    rows = run(*RANDOM, *flags, output=tmp_path / "result.json")["variants"]
+    assert [row["forwards"] for row in rows.values()] == [40, 20]
+
+
 def test_random_weights_need_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(*RANDOM, output=tmp_path / "result.json")
     assert list(result["variants"]) == TWO_EXPERT_VARIANTS
@@ -124,6 +145,11 @@ def test_extrapolation_says_so_and_adds_up(tmp_path: Path, capsys: pytest.Captur
         (["--threads", "two"], "invalid int value: 'two'"),
         (["--variant", "--sample_steps x"], "invalid int value: 'x'"),
         (["--variant", "--size 32*32"], "changes size, which all variants share; give --size to the command itself"),
+        (["--variant", "--budget 7"], "--budget 7 must be above 0 and at most 1"),
+        (
+            ["--random_weights", "--steps_per_stage", "2", "--variant", "--cache mag"],
+            "the plan of '--cache mag' has a cache, whose steps need those before them; leave --steps_per_stage out",
+        ),
         (["--engine", "--variant", "--sample_steps 4"], "--engine names its variants itself"),
     ],
 )

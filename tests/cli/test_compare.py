@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Refusal
 from tests.goldens import materialise
+from tests.planning.calibrations import write
 from wan.cli import compare as command
 from wan.cli.main import run
 from wan.runs.record import load_record
@@ -209,6 +210,16 @@ def test_a_large_model_runs_its_controls_when_asked(asked: bool, tmp_path: Path)
             ["--comparison_mode", "custom", "--cache_threshold", "0"],
             "--cache_threshold has no effect with --cache none",
         ),
+        (["--comparison_mode", "budget_vs_baseline"], "budget_vs_baseline needs a budget to compare; give for example"),
+        (
+            ["--budget", "0.5"],
+            "--budget has no effect in --comparison_mode cfg_vs_baseline; leave it out, or use budget_vs",
+        ),
+        (["--restart_at_switch"], "--restart_at_switch has no effect in --comparison_mode cfg_vs_baseline; leave"),
+        (
+            ["--comparison_mode", "custom", "--budget", "0.5", "--cache", "sea"],
+            "--budget 0.5 chooses the shortcuts itself",
+        ),
         (["--prompt_file", "/nowhere/prompts.txt"], "--prompt_file /nowhere/prompts.txt cannot be read"),
         (["--seed", "-1"], "--seed -1 must be 0 or more"),
         (["--task", "ti2v-5B", "--comparison_mode", "half_vs_baseline"], "needs a model with two experts"),
@@ -255,3 +266,19 @@ def test_a_cache_is_compared_by_what_it_executed(tiny_checkpoint: Path, tmp_path
     earlier = tmp_path / "earlier"
     compare("--from_runs", str(folder / "baseline"), str(folder / "cached"), "--output_dir", str(earlier))
     assert data(earlier)["result"]["cost"]["flops"] == case["cost"]["flops"]
+
+
+@pytest.mark.parametrize(("mode", "method"), [("budget_vs_baseline", "budget"), ("custom", "custom")])
+def test_a_budget_is_compared_with_fewer_steps_of_its_cost(
+    mode: str, method: str, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans, folder = write(tmp_path / "plans.json", 0.25, 0.5), tmp_path / "out"
+    flags = ["--comparison_mode", mode, "--plan", str(plans), "--budget", "0.25", "--sample_steps", "20", "--control"]
+    compare(*SMALL, "--ckpt_dir", str(tiny_checkpoint), *flags, "--output_dir", str(folder))
+    assert "was made for another checkpoint" in capsys.readouterr().out
+    sides = data(folder)["sides"]
+    (case,) = sides[method]["cases"]
+    assert (case["cost"]["forwards"], case["baseline_cost"]["forwards"]) == (10, 40)
+    assert "control_5_steps" in sides
+    assert "--budget 0.25" in load_record(folder / method)["command"]
+    assert "--budget" not in load_record(folder / "baseline")["command"]

@@ -18,6 +18,7 @@ OTHER_SEED_SHIFT = 1000
 BASELINE, OTHER_SEED, SAME_SEED = "baseline", "control_other_seed", "control_same_seed"
 
 CACHE_FLAGS = ("cache", "cache_threshold", "cache_max_skips", "cache_retention", "cache_order", "cache_interval")
+SOLVER_FLAGS = ("restart_at_switch",)
 BUDGET_FLAGS = ("budget", "preset", "plan")
 CFG_FLAGS = ("cfg_truncate_steps", "cfg_truncate_high_noise_steps")
 HALF_FLAGS = ("enable_half_frame_generation", "enable_improved_frame_completion", "frame_completion", "frame_positions")
@@ -63,7 +64,7 @@ MODES: Mapping[str, Mode] = {
     "cfg_vs_half": Mode(methods=("cfg_truncated", "half_frame"), flags=CFG_FLAGS + HALF_FLAGS),
     "cache_vs_baseline": Mode(methods=("cached",), flags=CACHE_FLAGS),
     "budget_vs_baseline": Mode(methods=("budget",), flags=BUDGET_FLAGS),
-    "custom": Mode(methods=("custom",), flags=CFG_FLAGS + HALF_FLAGS + CACHE_FLAGS + BUDGET_FLAGS),
+    "custom": Mode(methods=("custom",), flags=CFG_FLAGS + HALF_FLAGS + CACHE_FLAGS + SOLVER_FLAGS + BUDGET_FLAGS),
 }
 TITLES = {
     "baseline": "Baseline方法 (baseline)",
@@ -91,11 +92,10 @@ def complete_switches(args: argparse.Namespace) -> None:
     given = [flag for flag in MODES["custom"].flags if _is_given(flag, getattr(args, flag))]
     alien = [flag for flag in given if flag not in mode.flags]
     if alien:
-        own_modes = {CACHE_FLAGS: "cache_vs_baseline", BUDGET_FLAGS: "budget_vs_baseline"}
-        other = next((name for flags, name in own_modes.items() if alien[0] in flags), "combined_vs_baseline")
+        others = [name for name, own in MODES.items() if alien[0] in own.flags]
         raise InvalidInput(
             f"--{alien[0]} has no effect in --comparison_mode {args.comparison_mode}; leave it out, or use "
-            f"{other} or custom"
+            f"{' or '.join(others[-2:])}"
         )
     if args.comparison_mode == "cache_vs_baseline" and "cache" not in given:
         raise InvalidInput("--comparison_mode cache_vs_baseline needs a cache to compare; give for example --cache sea")
