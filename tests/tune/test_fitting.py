@@ -7,7 +7,8 @@ import torch
 
 from tests.toy import ToyExperts, run_toy, toy_batch, toy_contexts, toy_noise, toy_plan
 from wan.sampling.guidance import Branch
-from wan.tune.fitting import FittingSolver, Kept, least_squares
+from wan.tune import fitting
+from wan.tune.fitting import FittingSolver, Kept, inner_products, least_squares
 from wan.tune.lockstep import InTurns
 from wan.tune.recording import record
 from wan.tune.search import Workshop, candidate, latent_quality
@@ -16,6 +17,15 @@ from wan.tune.search import Workshop, candidate, latent_quality
 def test_least_squares_finds_the_combination() -> None:
     a, b = (torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     assert least_squares([a, b], 2.0 * a - 0.5 * b, ridge=1e-12) == pytest.approx([2.0, -0.5], abs=1e-6)
+
+
+def test_inner_products_do_not_depend_on_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = [torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
+    whole = inner_products(tensors)
+    flat = torch.stack(tensors).flatten(1).double()
+    assert torch.allclose(whole, flat @ flat.T)
+    monkeypatch.setattr(fitting, "_PART", 5)
+    assert torch.allclose(inner_products(tensors), whole)
 
 
 def test_a_feature_of_zeros_gets_no_weight() -> None:

@@ -21,15 +21,28 @@ from wan.tune.recording import Recording
 RIDGE = 1e-5
 """Relative ridge: estimates of neighbouring steps are nearly the same, and large opposite weights would not carry."""
 
+_PART = 2**20
+
 
 def least_squares(features: Sequence[Tensor], target: Tensor, *, ridge: float = RIDGE) -> list[float]:
     """Weights w that minimise |sum w_i f_i - target|^2 + ridge * sum (w_i |f_i|)^2; all of one shape."""
-    flat = torch.stack([feature.flatten() for feature in features]).double()
-    gram, right = (flat @ flat.T).cpu(), (flat @ target.flatten().double()).cpu()
+    products = inner_products([*features, target])
+    gram, right = products[:-1, :-1], products[:-1, -1]
     scale = gram.diagonal().sqrt().clamp(min=torch.finfo(torch.float64).tiny)  # a feature of zeros gets no weight
     system = gram / scale[:, None] / scale[None, :] + ridge * torch.eye(len(features), dtype=torch.float64)
     weights: list[float] = (torch.linalg.solve(system, right / scale) / scale).tolist()
     return weights
+
+
+def inner_products(tensors: Sequence[Tensor]) -> Tensor:
+    """(n, n) inner products of n tensors of one shape, in float64 on the CPU; a part at a time, because n videos in
+    float64 need more memory than a device may have."""
+    rows = [tensor.flatten() for tensor in tensors]
+    total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
+    for start in range(0, rows[0].numel(), _PART):
+        part = torch.stack([row[start : start + _PART] for row in rows]).double()
+        total += (part @ part.T).cpu()
+    return total
 
 
 class FittingSolver:
@@ -65,7 +78,7 @@ class FittingSolver:
 class SharedPrefixes:
     """Velocities of earlier trials: plans that begin with the same sigmas reach the same states.
 
-    ``wrap`` puts it around a stage's denoiser; it keeps the ``capacity`` prefixes that were asked for last.
+    ``wrap`` puts it around a stage's denoiser.
     """
 
     def __init__(self, sigmas: Sequence[float], kept: "Kept") -> None:
@@ -77,7 +90,7 @@ class SharedPrefixes:
 
 
 class Kept:
-    """The velocities per prefix of sigmas, those used last."""
+    """The velocities of the ``capacity`` prefixes of sigmas that were used last; ``forwards`` counts computed ones."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity

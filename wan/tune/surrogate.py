@@ -17,9 +17,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from wan.tune.fitting import RIDGE, inner_products
 from wan.tune.recording import Recording
 
-RIDGE = 1e-5
 BEAM = 12
 MAX_STRIDE = 7
 """A plan leaves out at most so many recorded steps less one in a row."""
@@ -34,7 +34,7 @@ class Surrogate:
         self._gram = _gram(recording)
         self._pooled = self._gram.mean(axis=0)
         self._amplification = tuple(amplification)
-        self.error_of_step = lru_cache(maxsize=None)(self._error_of_step)
+        self._error_known = lru_cache(maxsize=None)(self._error_of_step)
 
     def error(self, kept: Sequence[int]) -> np.ndarray:
         """(clips,) relative squared error of the final latents."""
@@ -63,7 +63,7 @@ class Surrogate:
         return float(-decibels(total).mean()), total, (*kept, following)
 
     def _weighted(self, kept: tuple[int, ...], end: int) -> np.ndarray:
-        return self._amplification[end] ** 2 * self.error_of_step(kept, end)
+        return self._amplification[end] ** 2 * self._error_known(kept, end)
 
     def _error_of_step(self, kept: tuple[int, ...], end: int) -> np.ndarray:
         states, steps = self._steps + 1, self._steps
@@ -96,8 +96,9 @@ def _best(
 
 def _gram(recording: Recording) -> np.ndarray:
     """(clips, n, n) inner products of all states and estimates, in units of the clip's final latents."""
-    stacked = torch.cat([recording.states, recording.cond, recording.uncond]).flatten(2).permute(1, 0, 2)
-    grams = torch.stack([clip.double() @ clip.double().T for clip in stacked])
+    tensors = [*recording.states, *recording.cond, *recording.uncond]
+    clips = range(len(recording.final))
+    grams = torch.stack([inner_products([tensor[clip] for tensor in tensors]) for clip in clips])
     final = grams[:, len(recording.sigmas) - 1, len(recording.sigmas) - 1]
     gram: np.ndarray = (grams / final[:, None, None]).numpy()
     return gram
