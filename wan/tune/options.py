@@ -28,14 +28,14 @@ class TuneOptions:
     budgets: tuple[float, ...] = BUDGETS
     clips: int = 4
     verify_clips: int = 4
-    trials: int = 12
+    trials: int = 9
     amplification_steps: int = 4
     amplification_clips: int = 1
     at_once: int = 1
 
 
 DEMO_OPTIONS = TuneOptions(
-    clips=24, verify_clips=36, trials=60, amplification_steps=8, amplification_clips=6, at_once=24
+    clips=36, verify_clips=36, trials=60, amplification_steps=8, amplification_clips=6, at_once=36
 )
 """For a model that is small enough not to count: more clips, more trials."""
 

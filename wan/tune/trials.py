@@ -12,7 +12,7 @@ from wan.sampling.update import LinearUpdate
 from wan.tune.journal import Journal
 
 WORST_SHARE = 1 / 6
-WORST_WEIGHT = 0.3
+WORST_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class Trial:
 
 
 def robust(quality: Sequence[float]) -> float:
-    """dB: 0.7 times the mean over all clips plus 0.3 times the mean over the worst sixth (at least two)."""
+    """dB: half the mean over all clips plus half the mean over the worst sixth of them (at least two)."""
     worst = sorted(quality)[: max(2, round(len(quality) * WORST_SHARE))]
     return (1 - WORST_WEIGHT) * float(np.mean(quality)) + WORST_WEIGHT * float(np.mean(worst))
 
