@@ -65,4 +65,4 @@ def test_too_small_a_budget_names_one_that_suffices(steps: int) -> None:
 
 
 def test_the_demo_model_is_tuned_with_more() -> None:
-    assert DEMO_OPTIONS.clips == 24 and DEMO_OPTIONS.verify_clips == 36 and DEMO_OPTIONS.budgets == BUDGETS
+    assert DEMO_OPTIONS.clips == DEMO_OPTIONS.verify_clips == 36 and DEMO_OPTIONS.budgets == BUDGETS
