@@ -43,7 +43,7 @@ def interpolate(state: SamplerState, stage: Stage) -> None:
 
     x0 is interpolated, never x_t: averaging two noisy latents would halve the noise variance.
     """
-    _fill(state, stage, _between(state.solver.denoised(), stage.latent_frames), state.noise)
+    _fill(state, stage, interpolate_frames(state.solver.denoised(), stage.latent_frames), state.noise)
 
 
 def follow(state: SamplerState, stage: Stage) -> None:
@@ -55,7 +55,7 @@ def follow(state: SamplerState, stage: Stage) -> None:
     assert state.left is not None, "frames that never ran cannot be followed"
     left, denoised = state.left, state.solver.denoised()
     kept = kept_frames(stage.latent_frames, denoised.shape[FRAME_AXIS])
-    moved = left.denoised + _between(denoised - select_frames(left.denoised, kept), stage.latent_frames)
+    moved = left.denoised + interpolate_frames(denoised - select_frames(left.denoised, kept), stage.latent_frames)
     _fill(state, stage, moved, (left.latents - (1.0 - left.sigma) * left.denoised) / left.sigma)
 
 
@@ -101,7 +101,7 @@ def complete_frames(state: SamplerState, stage: Stage, completion: Completion) -
     """Bring the state to the stage's frame count; nothing happens when it has it already."""
     if state.latents.shape[FRAME_AXIS] != stage.latent_frames:
         completion(state, stage)
-        state.delta = None if state.delta is None else _between(state.delta, stage.latent_frames)
+        state.delta = None if state.delta is None else interpolate_frames(state.delta, stage.latent_frames)
 
 
 def select_frames(frames: Tensor, indices: list[int]) -> Tensor:
@@ -109,11 +109,7 @@ def select_frames(frames: Tensor, indices: list[int]) -> Tensor:
     return frames.index_select(FRAME_AXIS, torch.tensor(indices, device=frames.device)).contiguous()
 
 
-def _sources(state: SamplerState, stage: Stage) -> list[int]:
-    return completed_sources(stage.latent_frames, state.latents.shape[FRAME_AXIS])
-
-
-def _between(frames: Tensor, count: int) -> Tensor:
+def interpolate_frames(frames: Tensor, count: int) -> Tensor:
     """Kept frames (B, C, F, h, w) to ``count`` frames: each filled one the mean of its two neighbours.
 
     Latent frame 0 stands for one pixel frame and the others for four: as a source it decodes to four wrong frames.
@@ -123,6 +119,10 @@ def _between(frames: Tensor, count: int) -> Tensor:
     sources = completed_sources(count, kept)
     before = [max(source, min(1, following)) for source, following in zip(sources, after, strict=True)]
     return (select_frames(frames, before) + select_frames(frames, after)) / 2
+
+
+def _sources(state: SamplerState, stage: Stage) -> list[int]:
+    return completed_sources(stage.latent_frames, state.latents.shape[FRAME_AXIS])
 
 
 def _fill(state: SamplerState, stage: Stage, denoised: Tensor, noise: Tensor) -> None:
