@@ -52,9 +52,10 @@ def clips_for(kind: str, count: int) -> list[TuneClip]:
 class Bench:
     """Clips with their plain runs."""
 
-    def __init__(self, clips: Sequence[TuneClip]) -> None:
-        job = demo_job()
-        self.job: Job = replace(job, request=replace(job.request, machine=Machine(offload="none")))
+    def __init__(self, clips: Sequence[TuneClip], job: Job | None = None) -> None:
+        """``job``: another one than the demo model's default."""
+        job = job or demo_job()
+        self.job = replace(job, request=replace(job.request, machine=Machine(offload="none")))
         self.session = Session(self.job, show_progress=False)
         self.plain = self.job.plan
         self.batch = ClipBatch.of(self.session, clips, self.plain, at_once=len(clips))

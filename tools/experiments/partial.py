@@ -20,6 +20,7 @@ from wan.sampling.completion import interpolate_frames
 from wan.sampling.geometry import half_latent_frames
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Plan, Stage, Step
+from wan.sampling.price import TEXT_KEYS
 from wan.sampling.protocols import Contexts, Denoiser, Velocities
 
 SHARES = (0.75, 0.5, 0.25)
@@ -172,8 +173,10 @@ def second_frames_cost(bench: Bench, *, anchors: int, halved: int) -> float:
 
 
 def _forward(bench: Bench, share: float) -> float:
+    """FLOPs of a block over a share of the tokens. The text's keys are left out: they are computed once for a stage."""
     tokens = bench.plain.geometry.tokens(bench.plain.geometry.latent_frames)
-    return bench.size.forward_flops(round(share * tokens))
+    parts = bench.size.part_flops(round(share * tokens))
+    return sum(flops for part, flops in parts.items() if part != TEXT_KEYS)
 
 
 def _take(states: Tensor, chosen: Tensor) -> Tensor:

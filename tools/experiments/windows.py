@@ -27,8 +27,8 @@ from wan.tune.recording import Recorder, Recording
 MODES = ("reuse", "decay")
 LENGTHS = (2, 3, 4, 6)
 SCALES = (1.1, 1.2)
-MEASURED = 6
-"""Steps at which the growth of an error is measured."""
+MEASURED = (2, 6, 10, 13, 16, 19)
+"""Steps, counted from 0, at which the growth of an error is measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,8 +106,7 @@ def measure(search: Bench, report: Bench, *, tick: Callable[[], object]) -> str:
     """The whole search, as Markdown."""
     plain = search.plain
     recording = _record(search, tick)
-    measured = amplification.measured_steps(len(plain.steps), MEASURED)
-    growth = amplification.measure(search.batch, plain, recording, measured, tick=tick)
+    growth = _growth(search, recording, tick)
     ranked = sorted(all_windows(plain), key=lambda one: -predicted(plain, recording, growth, one))
     tried = candidates(ranked)
     found = {}
@@ -170,6 +169,14 @@ def _record(bench: Bench, tick: Callable[[], object]) -> Recording:
         cond=torch.stack(recorder.cond),
         uncond=torch.stack(recorder.uncond),
     )
+
+
+def _growth(bench: Bench, recording: Recording, tick: Callable[[], object]) -> list[float]:
+    found = {}
+    for step in MEASURED:
+        found[step] = amplification.growth(bench.batch, bench.plain, recording, step)
+        tick()
+    return amplification.interpolated(found, len(bench.plain.steps))
 
 
 def _search_table(plain: Plan, recording: Recording, growth: Sequence[float], found: dict[Window, Score]) -> list[str]:
