@@ -79,7 +79,7 @@ class Shortcuts:
     )
     half_frame_start: int = flag(
         0,
-        "the first N steps have all frames (%(default)s): half of the frames from the first step on make another video",
+        "the first N steps have all frames (%(default)s), and only those after them half",
         group=GROUP,
         read=int,
         metavar="N",
