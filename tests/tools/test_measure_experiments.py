@@ -9,7 +9,7 @@ import measure_experiments
 from experiments import partial, spectrum, windows
 from experiments.bench import HELD_OUT, TRAINING, Bench, clips_for
 from tests.tools.conftest import RunTool
-from wan.demo_world.words import held_out_combinations
+from wan.demo_world.words import held_out_by_motion, held_out_combinations
 from wan.job import prepare
 from wan.models.block_cache import block_cache
 from wan.request import Request
@@ -85,6 +85,7 @@ def test_the_sweep_has_half_of_the_frames_where_it_says(bench: Bench) -> None:
 def test_searched_and_reported_clips_share_no_prompt() -> None:
     searched, reported = clips_for(TRAINING, 18), clips_for(HELD_OUT, 36)
     assert len({(clip.prompt, clip.seed) for clip in reported}) == 36
+    assert [clip.prompt for clip in reported[:9]] == [one.caption() for one in held_out_by_motion(1)]
     assert not {clip.prompt for clip in searched} & {clip.prompt for clip in reported}
     assert {clip.prompt for clip in reported} <= {one.caption() for one in held_out_combinations()}
 

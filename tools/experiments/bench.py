@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from claims.sample import demo_job, sample_clips
+from claims.sample import SEEDS, demo_job, sample_clips
 from wan.job import Job
 from wan.machine import Machine
 from wan.models.cache import WrapDenoiser, as_it_is
@@ -45,8 +45,10 @@ def clips_for(kind: str, count: int) -> list[TuneClip]:
     """``count`` training clips, on which anything may be searched, or held-out ones, on which results are reported."""
     if kind == TRAINING:
         return demo_clips(count, draw=1)
-    found = sorted(sample_clips(), key=lambda clip: clip.case.seed)  # the first ones cover all prompts
-    return [TuneClip(prompt=clip.case.prompt, seed=clip.case.seed) for clip in found[:count]]
+    # so that the first 9 show every motion, and the first 18 every prompt
+    turns = (sample_clips(1, SEEDS[:1]), sample_clips(seeds=SEEDS[:1]), sample_clips())
+    found = dict.fromkeys(TuneClip(prompt=clip.case.prompt, seed=clip.case.seed) for turn in turns for clip in turn)
+    return list(found)[:count]
 
 
 class Bench:

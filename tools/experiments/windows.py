@@ -120,7 +120,7 @@ def measure(search: Bench, report: Bench, *, tick: Callable[[], object]) -> str:
         "",
     ]
     best = sorted(found, key=lambda one: -found[one].mean)
-    for window in _best_of_lengths(best):
+    for window in best[:2]:
         for factor in SCALES:
             raised = replace(window, factor=factor)
             found[raised] = search.score(raised.plan(plain))
@@ -133,7 +133,7 @@ def measure(search: Bench, report: Bench, *, tick: Callable[[], object]) -> str:
     return "\n".join(lines)
 
 
-def candidates(ranked: Sequence[Window], *, best: int = 3) -> list[Window]:
+def candidates(ranked: Sequence[Window], *, best: int = 2) -> list[Window]:
     """The best of every length, and the worst of every length as a check of the ranking."""
     by_length = [[one for one in ranked if one.length == length] for length in LENGTHS]
     return [one for own in by_length for one in (*own[:best], own[-1])]
