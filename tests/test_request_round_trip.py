@@ -49,6 +49,7 @@ def shortcuts(draw: st.DrawFn) -> Shortcuts:
     if draw(st.booleans()):
         return draw(budgets())
     completion = draw(maybe(st.sampled_from(FRAME_COMPLETIONS)))
+    start = draw(st.integers(1 if completion == "follow" else 0, 9)) if completion else 0
     positions = draw(st.sampled_from(tuple(FRAME_POSITIONS))) if completion else Shortcuts().frame_positions
     cache = draw(st.sampled_from(tuple(CACHE_KNOBS)))
     knobs = {knob: draw(maybe(KNOBS[knob])) for knob in CACHE_KNOBS[cache]}
@@ -58,6 +59,8 @@ def shortcuts(draw: st.DrawFn) -> Shortcuts:
         cfg_truncate_mode=draw(st.sampled_from(tuple(TRUNCATION_MODES))),
         frame_completion=completion,
         frame_positions=positions,
+        half_frame_start=start,
+        half_frame_steps=draw(maybe(st.integers(0, 9))) if completion else None,
         cache=cache,
         cache_threshold=knobs.get("threshold"),
         cache_max_skips=knobs.get("max_skips"),

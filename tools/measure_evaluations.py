@@ -70,7 +70,9 @@ def build_parser() -> Parser:
         "--work_dir", type=Path, default=Path("tuning") / NAME.removesuffix(".py"), help="(%(default)s)"
     )
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
-    parser.add_argument("--update_docs", action="store_true", help="write the table into docs/planner.md and its Chinese twin")
+    parser.add_argument(
+        "--update_docs", action="store_true", help="write the table into docs/planner.md and its Chinese twin"
+    )
     return parser
 
 

@@ -13,18 +13,23 @@ from wan.budgets import PRESETS, refuse_bad_budget
 from wan.cache_knobs import ALL_KNOBS, CACHE_KNOBS, refuse_bad_knobs
 from wan.errors import InvalidInput
 from wan.flags import Groups, add_flags, argv_of, flag, values_of
+from wan.half_frame import (
+    DEFAULT_FRAME_POSITIONS,
+    HALF_FRAME,
+    IMPROVED,
+    completion_name,
+    half_frame_label,
+    positions_name,
+    refuse_bad_half_frame,
+)
+from wan.half_frame import FRAME_COMPLETIONS as FRAME_COMPLETIONS
+from wan.half_frame import FRAME_POSITIONS as FRAME_POSITIONS
 from wan.sampling.guidance import TRUNCATION_MODES
 
-FRAME_COMPLETIONS = ("repeat", "improved", "interpolate")
-FRAME_POSITIONS: Mapping[str, int] = {"consecutive": 1, "spread": 2}
-"""Temporal distance of the kept frames in the eyes of the high-noise expert: at 0, 1, 2, ... or at 0, 2, 4, ..."""
-
 DEFAULT_TRUNCATION_MODE = "decay"  # the closest to the same-seed baseline, by measurement
-DEFAULT_FRAME_POSITIONS = "consecutive"  # what the founding documents describe; "spread" is closer to the baseline
 
 GROUP = "shortcuts (all off by default)"
-_HALF_FRAME, _IMPROVED = "enable_half_frame_generation", "enable_improved_frame_completion"
-_SWITCHES = {"frame_completion": _HALF_FRAME}
+_SWITCHES = {"frame_completion": HALF_FRAME}
 _BUDGET = ("budget", "preset", "plan")
 
 
@@ -60,7 +65,8 @@ class Shortcuts:
     frame_completion: str | None = flag(
         None,
         "how half-frame generation fills the other frames: repeat (the default) repeats the frame before; improved "
-        "takes its denoised estimate, interpolate the mean of both neighbours', under the position's own noise",
+        "takes its denoised estimate, interpolate the mean of both neighbours', under the position's own noise; follow "
+        "moves the frame's own last estimate as its neighbours' have moved (needs --half_frame_start)",
         group=GROUP,
         choices=FRAME_COMPLETIONS,
     )
@@ -70,6 +76,20 @@ class Shortcuts:
         "spread, at their own positions 0, 2, 4, which keeps the speed of motion",
         group=GROUP,
         choices=tuple(FRAME_POSITIONS),
+    )
+    half_frame_start: int = flag(
+        0,
+        "the first N steps have all frames (%(default)s), and only those after them half",
+        group=GROUP,
+        read=int,
+        metavar="N",
+    )
+    half_frame_steps: int | None = flag(
+        None,
+        "so many steps have half of the frames; default: all up to the expert switch",
+        group=GROUP,
+        read=int,
+        metavar="M",
     )
 
     cache: str = flag(
@@ -139,8 +159,12 @@ class Shortcuts:
         _refuse_unknown("--cfg_truncate_mode", self.cfg_truncate_mode, tuple(TRUNCATION_MODES))
         _refuse_unknown("--frame_completion", self.frame_completion, FRAME_COMPLETIONS)
         _refuse_unknown("--frame_positions", self.frame_positions, tuple(FRAME_POSITIONS))
-        if self.frame_completion is None and self.frame_positions != DEFAULT_FRAME_POSITIONS:
-            raise InvalidInput(f"--frame_positions {self.frame_positions} needs --{_HALF_FRAME}; give both")
+        refuse_bad_half_frame(
+            completion=self.frame_completion,
+            positions=self.frame_positions,
+            start=self.half_frame_start,
+            steps=self.half_frame_steps,
+        )
         _refuse_unknown("--cache", self.cache, tuple(CACHE_KNOBS))
         refuse_bad_knobs(self.cache, {knob: getattr(self, f"cache_{knob}") for knob in ALL_KNOBS})
         _refuse_unknown("--preset", self.preset, tuple(PRESETS))
@@ -176,8 +200,10 @@ class ShortcutArgs(TypedDict, total=False):
     cfg_truncate_mode: str
     enable_half_frame_generation: bool
     enable_improved_frame_completion: bool
-    frame_completion: Literal["repeat", "improved", "interpolate"] | None
+    frame_completion: Literal["repeat", "improved", "interpolate", "follow"] | None
     frame_positions: Literal["consecutive", "spread"] | None
+    half_frame_start: int
+    half_frame_steps: int | None
     cache: Literal["none", "sea", "mag", "first_block", "taylor"]
     cache_threshold: float | None
     cache_max_skips: int | None
@@ -194,11 +220,11 @@ def add_shortcut_flags(groups: Groups) -> None:
     """The flags of every shortcut, with the two switches of the founding documents."""
     group = groups[GROUP]
     group.add_argument(
-        f"--{_HALF_FRAME}",
+        f"--{HALF_FRAME}",
         action="store_true",
         help="the high-noise expert works on every second latent frame; the others are filled at the expert switch",
     )
-    group.add_argument(f"--{_IMPROVED}", action="store_true", help="the same as --frame_completion improved")
+    group.add_argument(f"--{IMPROVED}", action="store_true", help="the same as --frame_completion improved")
     add_flags(groups, Shortcuts)
     # unset and set to the default are told apart: naming positions without half-frame generation is refused
     group.set_defaults(frame_positions=None)
@@ -206,27 +232,27 @@ def add_shortcut_flags(groups: Groups) -> None:
 
 def shortcuts_of(args: argparse.Namespace) -> Shortcuts:
     """Parsed flags as shortcuts; ``InvalidInput`` for flags that contradict each other."""
-    switches = {name: getattr(args, name) for name in (_HALF_FRAME, _IMPROVED)}
+    switches = {name: getattr(args, name) for name in (HALF_FRAME, IMPROVED)}
     return shortcuts_from(values_of(Shortcuts, args) | switches)
 
 
 def shortcuts_from(given: Mapping[str, Any]) -> Shortcuts:
     """The arguments of ``ShortcutArgs`` as shortcuts; ``InvalidInput`` for contradictions."""
     values = dict(given)
-    half, improved = values.pop(_HALF_FRAME, False), values.pop(_IMPROVED, False)
+    half, improved = values.pop(HALF_FRAME, False), values.pop(IMPROVED, False)
     completion, positions = values.pop("frame_completion", None), values.pop("frame_positions", None)
     if values.get("plan") is not None:
         values["plan"] = Path(values["plan"])
     return Shortcuts(
         **values,
-        frame_completion=_completion_name(half_frame=half, improved=improved, name=completion),
-        frame_positions=_positions_name(positions, half_frame=half),
+        frame_completion=completion_name(half_frame=half, improved=improved, name=completion),
+        frame_positions=positions_name(positions, half_frame=half),
     )
 
 
 def shortcuts_as_argv(shortcuts: Shortcuts) -> list[str]:
     """The flags that ``shortcuts_of`` reads back as the same shortcuts."""
-    switch = [f"--{_HALF_FRAME}"] if shortcuts.is_half_frame else []
+    switch = [f"--{HALF_FRAME}"] if shortcuts.is_half_frame else []
     return switch + argv_of(shortcuts)
 
 
@@ -241,9 +267,8 @@ def shortcut_label(values: Mapping[str, Any]) -> str:
     low, high = (values.get(name) or 0 for name in ("cfg_truncate_steps", "cfg_truncate_high_noise_steps"))
     if low or high:
         parts.append(f"CFG truncation {low} + {high} ({values.get('cfg_truncate_mode')})")
-    if completion := values.get("frame_completion"):
-        positions = values.get("frame_positions", DEFAULT_FRAME_POSITIONS)  # runs made before there was a choice
-        parts.append(f"half-frame ({completion}, {positions} positions)")
+    if values.get("frame_completion"):
+        parts.append(half_frame_label(values))
     if (cache := values.get("cache", "none")) != "none":  # older runs have none
         knobs = {knob.replace("_", " "): values.get(f"cache_{knob}") for knob in CACHE_KNOBS[cache]}
         given = ", ".join(f"{knob} {value:g}" for knob, value in knobs.items() if value is not None)
@@ -259,29 +284,10 @@ def shortcut_label(values: Mapping[str, Any]) -> str:
 
 def shortcut_notices(shortcuts: Shortcuts) -> list[str]:
     """What a user should know of the setting before it is run."""
-    default = Shortcuts(frame_completion="repeat")
-    if (shortcuts.frame_completion, shortcuts.frame_positions) != (default.frame_completion, default.frame_positions):
+    if shortcuts.frame_completion != "repeat" or shortcuts.frame_positions != DEFAULT_FRAME_POSITIONS:
         return []
     better = " ".join(argv_of(BEST_HALF_FRAME))
     return [
         "half-frame generation with repeated frames at consecutive positions is what the founding documents describe, "
         f"and the worst setting measured; {better} is the best"
     ]
-
-
-def _completion_name(*, half_frame: bool, improved: bool, name: str | None) -> str | None:
-    """The completion that the flags ask for, ``name`` over ``improved``; None when half-frame generation is off."""
-    if (improved or name) and not half_frame:
-        switch = f"--frame_completion {name}" if name else f"--{_IMPROVED}"
-        raise InvalidInput(f"{switch} needs --{_HALF_FRAME}; give both")
-    if improved and name not in (None, "improved"):
-        raise InvalidInput(f"--frame_completion {name} and --{_IMPROVED} contradict each other; give one of them")
-    if not half_frame:
-        return None
-    return name or ("improved" if improved else "repeat")
-
-
-def _positions_name(name: str | None, *, half_frame: bool) -> str:
-    if name and not half_frame:
-        raise InvalidInput(f"--frame_positions {name} needs --{_HALF_FRAME}; give both")
-    return name or DEFAULT_FRAME_POSITIONS

@@ -21,11 +21,11 @@ SIGMAS = sigma_grid("unipc", steps=20, shift=12.0).sigmas
 FRAMES, HIGH = 13, 13
 
 
-def straight_run(x0: torch.Tensor, noise: torch.Tensor, *, kept_until: int = 0) -> ContinuityRun:
-    """A run that knows x0 from the start: x_t = (1 - sigma) x0 + sigma eps; every second frame in its first steps."""
+def straight_run(x0: torch.Tensor, noise: torch.Tensor, *, kept_from: int = 0, kept_until: int = 0) -> ContinuityRun:
+    """A run that knows x0 from the start: x_t = (1 - sigma) x0 + sigma eps; every second frame in some steps."""
     steps = []
     for index, sigma in enumerate(SIGMAS[:-1]):
-        chosen = slice(None, None, 2 if index < kept_until else 1)
+        chosen = slice(None, None, 2 if kept_from <= index < kept_until else 1)
         clean, dirt = x0[:, chosen], noise[:, chosen]
         steps.append(
             DebugStep(
@@ -80,6 +80,16 @@ def test_half_frame_changes_count_and_compares_on_common_frames(noise: torch.Ten
     comparison = compare_runs(run, straight_run(still, noise), "x_t")
     assert comparison["from_step"] == 14 and comparison["steps_until_meeting"] == 0
     assert comparison["ratio_at_end"] == pytest.approx(1.0)
+
+
+def test_frames_that_leave_and_come_back_are_compared_from_their_return_on(
+    noise: torch.Tensor, still: torch.Tensor
+) -> None:
+    run = straight_run(still, noise, kept_from=4, kept_until=9)
+    assert [step.latent_frames for step in run.steps] == [13] * 4 + [7] * 5 + [13] * 11
+    assert run.completion == 9 and run.switch == 13
+    assert [run.steps[index].x0_change for index in (4, 9)] == pytest.approx([0.0, 0.0], abs=1e-3)
+    assert compare_runs(run, straight_run(still, noise), "x_t")["from_step"] == 10
 
 
 def test_runs_of_different_length_have_no_common_step(noise: torch.Tensor, still: torch.Tensor) -> None:

@@ -16,6 +16,7 @@ from wan.models.experts import (
     ExpertStore,
     Fill,
     GroupedExperts,
+    HeldOver,
     KeptExperts,
     PrefetchedExperts,
     expert_store,
@@ -164,11 +165,27 @@ def test_grouped_experts_give_the_same(expected: Tensor) -> None:
     assert torch.equal(run(GroupedExperts(Library().prepare, device=CPU), set_up=nothing_kept), made)
 
 
+@pytest.mark.parametrize("kind", [DroppedExperts, PrefetchedExperts])
+def test_an_expert_that_works_in_two_stages_in_a_row_is_read_once(kind: type[DroppedExperts]) -> None:
+    library = Library()
+    order = [Expert.HIGH_NOISE, Expert.HIGH_NOISE, Expert.LOW_NOISE, Expert.LOW_NOISE]
+    inner = kind(library.prepare, device=CPU, **({"order": ORDER} if kind is PrefetchedExperts else {}))
+    store, models = HeldOver(inner, order=order), []
+    for expert in order:
+        models.append(store.take(expert))
+        assert models[-1].device == CPU
+        store.give_back(models[-1])
+    assert library.reads == ORDER
+    assert models[0] is models[1] and models[2] is models[3]
+    assert [model.device for model in models] == [NOWHERE] * 4
+
+
 def test_what_is_used_where() -> None:
     prepare = Library().prepare
     assert type(expert_store("expert", prepare, device=CPU, order=ORDER)) is DroppedExperts
     assert type(expert_store("expert", prepare, device=torch.device("mps"), order=ORDER)) is PrefetchedExperts
     assert type(expert_store("group", prepare, device=torch.device("mps"), order=ORDER)) is GroupedExperts
+    assert type(expert_store("expert", prepare, device=CPU, order=[ORDER[0], *ORDER])) is HeldOver
 
 
 def test_a_denoiser_lets_go_of_its_model_after_the_stage() -> None:

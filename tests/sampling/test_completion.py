@@ -128,7 +128,7 @@ def test_nothing_happens_when_the_count_is_right() -> None:
     assert state.latents is before
 
 
-@pytest.mark.parametrize("completion", list(COMPLETIONS))
+@pytest.mark.parametrize("completion", [name for name in COMPLETIONS if name != "follow"])
 @pytest.mark.parametrize("solver", ["unipc", "dpm++"])
 def test_gradients_flow_through_completion(completion: str, solver: str) -> None:
     plan = half_frame_plan(13, solver, completion)

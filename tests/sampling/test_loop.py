@@ -110,6 +110,7 @@ def test_planned_forwards_are_the_counted_ones(
         cfg_truncate_high_noise_steps=count,
         cfg_truncate_mode=mode or DEFAULT_TRUNCATION_MODE,
         frame_completion=completion,
+        half_frame_start=2 if completion == "follow" else 0,
     )
     plan, counter = make_plan(settings, GEOMETRY), ForwardCounter()
     latents = run(plan, counter=counter, evaluate=evaluate)

@@ -92,9 +92,9 @@ class ContinuityRun:
 
     @property
     def completion(self) -> int | None:
-        """Index of the first step after frame completion; None when the frame count never changes."""
+        """Index of the first step after frame completion; None when the frame count never grows."""
         counts = [step.latent_frames for step in self.steps]
-        return next((i for i, count in enumerate(counts) if i and count != counts[i - 1]), None)
+        return next((i for i, count in enumerate(counts) if i and count > counts[i - 1]), None)
 
     def as_dict(self) -> dict[str, Any]:
         """``continuity_statistics.json``: steps, phases, theory and the expert switch."""
@@ -179,8 +179,8 @@ def _measure_step(step: DebugStep, arrays: dict[str, np.ndarray], previous: np.n
     x0 = arrays["x0"]
     change = cosine = None
     if previous is not None:
-        common = x0 if x0.shape == previous.shape else x0[:, ::2]  # the frames that half-frame generation had kept
-        change, cosine = normalized_l2(previous, common), cosine_similarity(previous, common)
+        before, after = _common_frames(previous, x0)
+        change, cosine = normalized_l2(before, after), cosine_similarity(before, after)
     return StepContinuity(
         step=step.step,
         timestep=step.timestep,
@@ -193,6 +193,13 @@ def _measure_step(step: DebugStep, arrays: dict[str, np.ndarray], previous: np.n
         x0_change=change,
         x0_cosine=cosine,
     )
+
+
+def _common_frames(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frames (C, F, h, w) that both have: those that half-frame generation keeps, where one has more."""
+    if before.shape[1] == after.shape[1]:
+        return before, after
+    return (before[:, ::2], after) if before.shape[1] > after.shape[1] else (before, after[:, ::2])
 
 
 def _ratio(value: float, reference: float) -> float | None:

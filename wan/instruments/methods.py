@@ -21,7 +21,11 @@ CACHE_FLAGS = ("cache", "cache_threshold", "cache_max_skips", "cache_retention",
 SOLVER_FLAGS = ("restart_at_switch",)
 BUDGET_FLAGS = ("budget", "preset", "plan")
 CFG_FLAGS = ("cfg_truncate_steps", "cfg_truncate_high_noise_steps")
-HALF_FLAGS = ("enable_half_frame_generation", "enable_improved_frame_completion", "frame_completion", "frame_positions")
+HALF_FLAGS = (
+    *("enable_half_frame_generation", "enable_improved_frame_completion", "frame_completion", "frame_positions"),
+    *("half_frame_start", "half_frame_steps"),
+)
+_COUNTS = (*CFG_FLAGS, "half_frame_start")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +121,7 @@ def complete_switches(args: argparse.Namespace) -> None:
 
 def _is_given(flag: str, value: object) -> bool:
     """Whether a flag asks for something: a threshold of 0 does, 0 truncated steps do not."""
-    return value not in (None, "none") and value is not False and not (flag in CFG_FLAGS and value == 0)
+    return value not in (None, "none") and value is not False and not (flag in _COUNTS and value == 0)
 
 
 def complete_shortcuts(mode_name: str, job: Job) -> tuple[Job, list[str]]:
@@ -189,7 +193,9 @@ def fewer_steps_name(steps: int) -> str:
 def _own_shortcuts(name: str, given: Shortcuts) -> Shortcuts:
     """What a method keeps of the shortcuts that the flags ask for together."""
     if name == "cfg_truncated":
-        return replace(given, frame_completion=None, frame_positions=Shortcuts().frame_positions)
+        off = Shortcuts()
+        window = {name: getattr(off, name) for name in ("frame_positions", "half_frame_start", "half_frame_steps")}
+        return replace(given, frame_completion=None, **window)
     if name in ("half_frame", "improved_half_frame"):
         return replace(given, cfg_truncate_steps=0, cfg_truncate_high_noise_steps=0)
     return given

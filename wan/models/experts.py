@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import groupby, pairwise
 from typing import Protocol
 
 import torch
@@ -121,8 +122,34 @@ class GroupedExperts:
         gc.collect()
 
 
+class HeldOver:
+    """An expert that works in the next stage of ``order``, too, stays where it is in between."""
+
+    def __init__(self, store: ExpertStore, *, order: Sequence[Expert]) -> None:
+        self._store = store
+        self._stays = [now is following for now, following in pairwise(order)]
+        self._held: WanTransformer3DModel | None = None
+
+    def take(self, expert: Expert) -> WanTransformer3DModel:
+        model = self._held or self._store.take(expert)
+        self._held = None
+        return model
+
+    def give_back(self, model: WanTransformer3DModel) -> None:
+        if self._stays and self._stays.pop(0):
+            self._held = model
+        else:
+            self._store.give_back(model)
+
+
 def expert_store(mode: str, prepare: Prepare, *, device: torch.device, order: Sequence[Expert]) -> ExpertStore:
     """The store of one run that offloads: ``mode`` is expert or group, ``order`` the experts of its stages."""
+    changes = [expert for expert, _ in groupby(order)]
+    store = _store(mode, prepare, device=device, order=changes)
+    return store if len(changes) == len(order) else HeldOver(store, order=order)
+
+
+def _store(mode: str, prepare: Prepare, *, device: torch.device, order: Sequence[Expert]) -> ExpertStore:
     if mode == "group":
         return GroupedExperts(prepare, device=device)
     if device.type == "cpu":

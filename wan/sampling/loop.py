@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from wan.sampling.completion import Completion, complete_frames, select_frames
+from wan.sampling.completion import Completion, enter_stage, select_frames
 from wan.sampling.conditioning import LatentInput
 from wan.sampling.geometry import kept_frames
 from wan.sampling.observers import Observer, StepEvent
@@ -32,8 +32,7 @@ def sample(
     for stage in plan.stages:
         for observer in observers:
             observer.on_stage_start(stage)
-        complete_frames(state, stage, completion)
-        state.delta = None
+        enter_stage(state, stage, completion)
         frames = kept_frames(plan.geometry.latent_frames, stage.latent_frames)
         with experts.resident(stage) as denoiser:
             for observer in observers:

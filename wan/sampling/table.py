@@ -94,7 +94,9 @@ def _guidance(step: Step) -> str:
 
 def _stage_change(plan: Plan, number: int) -> str:
     before, after = plan.stages[number - 1], plan.stages[number]
-    change = f"{_EXPERT_NAMES[before.expert]} -> {_EXPERT_NAMES[after.expert]}"
+    names = [_EXPERT_NAMES[stage.expert] for stage in (before, after)]
+    changes = [" -> ".join(dict.fromkeys(names))]
     if before.latent_frames != after.latent_frames:
-        change += f", {before.latent_frames} -> {after.latent_frames} latent frames ({plan.frame_completion})"
-    return f"      ---- {change} ----"
+        how = "every second one" if after.latent_frames < before.latent_frames else plan.frame_completion
+        changes.append(f"{before.latent_frames} -> {after.latent_frames} latent frames ({how})")
+    return f"      ---- {', '.join(changes)} ----"
