@@ -150,9 +150,12 @@ def cfg_suite(job: Job) -> list[Method]:
 
 
 def half_frame_suite(job: Job) -> list[Method]:
-    """Every completion at either positions, alone and with CFG truncation 5 + 3, and the floor."""
+    """Every completion of frames that never ran, at either positions, alone and with CFG truncation 5 + 3, and the
+    floor."""
     variants = [_floor(job)]
     for completion, positions in product(FRAME_COMPLETIONS, FRAME_POSITIONS):
+        if completion == "follow":
+            continue
         half = Shortcuts(frame_completion=completion, frame_positions=positions)
         both = replace(half, cfg_truncate_steps=5, cfg_truncate_high_noise_steps=3)
         name = f"half-frame, {completion}, {positions}"

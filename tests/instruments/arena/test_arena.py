@@ -147,7 +147,7 @@ def test_what_is_complete_is_not_made_again_and_a_changed_suite_gets_a_new_folde
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--suite", "nothing"], "--suite nothing is neither a file nor one of full, quick"),
+        (["--suite", "nothing"], "--suite nothing is neither a file nor one of experiments, full, quick"),
         (["--threads", "0"], "--threads 0 must be at least 1"),
         (["--ckpt_dir", "nowhere"], "nowhere is not a directory"),
         (["--dtype", "int8"], "invalid choice: 'int8'"),

@@ -9,7 +9,7 @@ from claims.sample import sample_clips
 from wan.demo_world.words import held_out_combinations, training_combinations
 from wan.errors import InvalidInput
 from wan.instruments.arena.contestants import contestants_for, format_suite, suite_job
-from wan.instruments.arena.suite import OURS, PEER, load_suite, suite_names
+from wan.instruments.arena.suite import OTHER, OURS, PEER, load_suite, suite_names
 from wan.job import open_job_checkpoint
 from wan.request import Request
 
@@ -67,7 +67,8 @@ def test_the_suites_of_the_package_are_valid_and_report_on_held_out_prompts(name
     suite = load_suite(name)
     held_out = {one.caption() for one in held_out_combinations()}
     assert {case.prompt for case in suite.cases} <= held_out
-    assert {one.role for one in suite.entries} >= {PEER, OURS}
+    # the open experiments are held against the peers, and are none of ours
+    assert {one.role for one in suite.entries} >= {PEER, OTHER if name == "experiments" else OURS}
     peers = {one.family for one in suite.entries if one.role == PEER}
     assert {"SeaCache", "fewer steps (UniPC)"} <= peers
 
@@ -106,7 +107,7 @@ def test_what_a_file_does_not_say_is_as_in_the_suite_that_it_is_like(suite_file:
     suite, quick = load_suite(str(suite_file)), load_suite("quick")
     assert suite.entries == quick.entries and {case.seed for case in suite.cases} == {4}
     suite_file.write_text("like: mine\n", encoding="utf-8")
-    with pytest.raises(InvalidInput, match="line 1, like: 'mine' is none of full, quick"):
+    with pytest.raises(InvalidInput, match="line 1, like: 'mine' is none of experiments, full, quick"):
         load_suite(str(suite_file))
 
 
@@ -170,7 +171,7 @@ def test_an_empty_file_and_a_name_that_is_none(suite_file: Path) -> None:
     suite_file.write_text("", encoding="utf-8")
     with pytest.raises(InvalidInput, match="a suite is a mapping with the keys"):
         load_suite(str(suite_file))
-    with pytest.raises(InvalidInput, match="--suite nothing is neither a file nor one of full, quick"):
+    with pytest.raises(InvalidInput, match="--suite nothing is neither a file nor one of experiments, full, quick"):
         load_suite("nothing")
 
 
