@@ -33,7 +33,7 @@ def test_help_and_dry_run_import_no_heavy_library(flags: list[str]) -> None:
 def test_a_dry_run_says_the_cost_and_loads_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("tune", ["--task", "t2v-A14B", "--budgets", "0.5", "--dry_run"]) == 0
     out = capsys.readouterr().out
-    assert "as many as 38 plain videos" in out and "on one H100" in out
+    assert "as many as 32 plain videos" in out and "on one H100" in out
 
 
 @pytest.mark.parametrize(
