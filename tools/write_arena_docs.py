@@ -21,7 +21,12 @@ from wan.runs import write_text_atomic
 NAME = "write_arena_docs.py"
 DOCS = SOURCE_DIR / "docs"
 READMES = (SOURCE_DIR / "README.md", SOURCE_DIR / "README.zh.md")
-PAGES = (DOCS / "benchmarks.md", DOCS / "planner.md", DOCS / "planner.zh.md")
+CAPTIONS = ("Quality against cost", "质量与代价")
+PAGES: Mapping[Path, str] = {
+    DOCS / "benchmarks.md": CAPTIONS[0],
+    DOCS / "planner.md": CAPTIONS[0],
+    DOCS / "planner.zh.md": CAPTIONS[1],
+}
 FIGURE = DOCS / "images" / "arena.png"
 BEGIN, END = "<!-- arena:begin -->", "<!-- arena:end -->"
 FEWER = ("fewer steps (UniPC)", "fewer steps (DPM++)")
@@ -56,12 +61,11 @@ def main(argv: Sequence[str]) -> None:
     folder: Path = parser.parse_args(argv).folder
     results = read_results(folder)
     for language, page in enumerate(READMES):
-        _write(page, readme_table(results, language))
+        _write(page, f"{readme_table(results, language)}\n\n![{CAPTIONS[language]}](docs/images/{FIGURE.name})")
     tables = (folder / "results.md").read_text(encoding="utf-8").strip()
-    for page in PAGES:
-        _write(page, tables)
     shutil.copyfile(folder / "arena.png", FIGURE)
-    print(f"copied {FIGURE}")
+    for page, caption in PAGES.items():
+        _write(page, f"{tables}\n\n![{caption}](images/{FIGURE.name})")
 
 
 def read_results(folder: Path) -> dict[str, Any]:

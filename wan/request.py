@@ -60,7 +60,10 @@ class Request:
     """
 
     task: str | None = flag(
-        None, "model and task; default: what --ckpt_dir serves, or t2v-A14B", group=WHAT, choices=sorted(WAN_CONFIGS)
+        None,
+        "model and task; default: what --ckpt_dir serves, or t2v-A14B (instruments: t2v-demo)",
+        group=WHAT,
+        choices=sorted(WAN_CONFIGS),
     )
     ckpt_dir: Path | None = flag(
         None, "checkpoint folder, official or diffusers layout (t2v-demo brings its own)", group=WHAT, read=Path

@@ -9,6 +9,7 @@ from pathlib import Path
 from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, make_parser, values_of
+from wan.instruments.flags import DEMO_TASK
 from wan.job import Job, open_job_checkpoint, prepare
 from wan.loading.layouts import Checkpoint
 from wan.machine import Machine
@@ -19,7 +20,6 @@ from wan.sampling.price import published_size
 from wan.tune.clips import TUNING_SEED, VERIFICATION_SEED, TuneClip, clips_from_file, default_clips
 from wan.tune.options import BUDGETS, DEMO_OPTIONS, TuneOptions, tune_cost
 
-DEMO_TASK = "t2v-demo"
 _REQUEST = (
     "task", "ckpt_dir", "image", "size", "frame_num", "negative_prompt",
     "sample_solver", "sample_steps", "sample_shift", "sample_guide_scale",

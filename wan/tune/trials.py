@@ -27,7 +27,7 @@ class Trial:
 
     @property
     def objective(self) -> float:
-        """What the search maximises: the mean over the clips, and to a part the mean of the worst of them."""
+        """What the search maximises: the mean over the clips, and as much the mean of the worst of them."""
         return robust(self.quality)
 
 
