@@ -52,12 +52,21 @@ LAYERS = {
     "pipeline": _PLANNED | {"models", "loading", "machine", "pipeline_checks", "planning"},
     **{name: _PLANNED | {"models", "pipeline"} for name in _ENTRY},
     "session": _PLANNED | {"job", "models", "loading", "pipeline"},
-    "generation": _ASKED | {"job", "models", "loading", "runs", "analysis", "pipeline", "session"},
+    # a run that was stopped, found again
+    "resuming": _ASKED | {"job", "loading", "runs"},
+    "run_sections": _ASKED | {"job", "loading", "runs", "resuming"},
+    "run_parts": _PLANNED | {"runs"},
+    "folder_run": _ASKED
+    | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"},
+    "generation": _ASKED
+    | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"},
     "tune": _ASKED
     | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED
-    | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"},
-    "cli": _ASKED | {"job", "models", "loading", "runs", "analysis", "session", "generation", "instruments", "tune"},
+    | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"}
+    | {"run_sections"},
+    "cli": _ASKED
+    | {"job", "models", "loading", "runs", "analysis", "session", "resuming", "generation", "instruments", "tune"},
     "__main__": {"cli"},
 }
 
@@ -99,6 +108,8 @@ LIGHT_MODULES = (
     "wan.sampling.plan",
     "wan.sampling.policies",
     "wan.sampling.price",
+    "wan.sampling.carried_size",
+    "wan.resuming",
     "wan.sampling.table",
     "wan.runs",
 )

@@ -1,10 +1,8 @@
 """What the entry classes share: the official constructor, text encoding, sampling and decoding of one checkpoint."""
 
 import functools
-import secrets
 import threading
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypedDict, Unpack
@@ -33,17 +31,18 @@ from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_stor
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
-from wan.pipeline_checks import at_least, refuse_multi_gpu, refuse_offload, refuse_other_entry
+from wan.pipeline_checks import at_least, refuse_multi_gpu, refuse_offload, refuse_other_entry, resolve_seed, warn
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.conditioning import LatentInput, TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guard import CollapseGuard
 from wan.sampling.guidance import Branch
-from wan.sampling.loop import sample
+from wan.sampling.loop import begin, sample
 from wan.sampling.observers import ForwardCounter, Observer
 from wan.sampling.plan import Plan
-from wan.sampling.protocols import Contexts
+from wan.sampling.protocols import Contexts, Experts
+from wan.sampling.snapshot import Snapshot
 from wan.sampling.solvers import Solver, make_solver
 from wan.settings import settings_from
 from wan.shortcuts import ShortcutArgs, shortcuts_from
@@ -73,6 +72,7 @@ class SamplingArgs(TypedDict, total=False):
     completion: Completion | None
     engine: Engine | None
     solver: Solver | None
+    start: Snapshot | None
 
 
 class Pipeline:
@@ -179,20 +179,23 @@ class Pipeline:
         completion: Completion | None = None,
         engine: Engine | None = None,
         solver: Solver | None = None,
+        start: Snapshot | None = None,
     ) -> Tensor:
         """Latents (B, C, F, h, w), float32, for noise (B, C, L, h, w) and text embeddings (B, T, D) per branch.
 
         ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
         ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
         their networks (``wan.models.network_cache``), ``completion`` and ``solver`` stand in for the plan's, ``engine``
-        for the constructor's. One call runs at a time, because a stage sets up the networks for itself: another
-        thread's call waits.
+        for the constructor's. ``start``: go on after the steps that an interrupted run has done.
+
+        One call runs at a time, because a stage sets up the networks for itself: another thread's call waits.
         """
         planned, mode = cache_of(plan), offload or self._offload
         network = cache or planned.network
         engine = (engine or self._engine).for_run(mode, cached=network is not uncached)
-        experts = ExpertPool(
-            self._expert_store(mode, plan),
+        left = plan if start is None else start.remaining(plan)
+        experts: Experts = ExpertPool(
+            self._expert_store(mode, left),
             steps=plan.steps[-1].index + 1,
             evaluate=engine.evaluate,
             count=self.forward_counter,
@@ -201,14 +204,18 @@ class Pipeline:
             cache=network,
             set_up=engine.set_up,
         )
+        solver, latent_input = solver or make_solver(plan), conditioning.latent_input
+        if start is None:
+            state = begin(plan, noise=noise, solver=solver, latent_input=latent_input)
+        else:
+            state, experts = start.sampler_state(solver), start.experts(experts, plan)
         with self._turn:
             return sample(
-                plan,
-                noise=noise,
+                left,
+                state,
                 contexts=contexts,
                 experts=experts,
-                solver=solver or make_solver(plan),
-                latent_input=conditioning.latent_input,
+                latent_input=latent_input,
                 completion=completion or completion_for(plan.frame_completion),
                 observers=observers,
             )
@@ -218,6 +225,11 @@ class Pipeline:
         """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
         with self._turn:  # the VAE remembers frames while it decodes
             return self._vae.decode(latents.to(self.device))
+
+    def decode_frames(self, latents: Tensor) -> Iterator[Tensor]:
+        """The same piece by piece, (3, n, H, W): memory does not grow with the length of the video."""
+        with explained_out_of_memory(), self._turn:
+            yield from self._vae.frames(latents.to(self.device))
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` that this checkpoint's tokenizer does not know."""
@@ -285,13 +297,3 @@ class Pipeline:
         self._kept_experts.clear()
         order = [stage.expert for stage in plan.stages]
         return expert_store(mode, self._prepare_expert, device=self.device, order=order)
-
-
-def warn(sentence: str) -> None:
-    """Tell a caller of the library what the command prints."""
-    warnings.warn(sentence, stacklevel=4)
-
-
-def resolve_seed(seed: int) -> int:
-    """A negative seed means a random one, as upstream."""
-    return seed if seed >= 0 else secrets.randbelow(2**31)

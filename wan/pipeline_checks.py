@@ -1,4 +1,7 @@
-"""What the constructor of a pipeline refuses, and the dtype that an encoder is loaded in."""
+"""What the constructor of a pipeline refuses, what it tells its caller, and how it reads dtypes and seeds."""
+
+import secrets
+import warnings
 
 import torch
 
@@ -33,3 +36,13 @@ def refuse_multi_gpu(*, rank: int, t5_fsdp: bool, dit_fsdp: bool, use_sp: bool) 
         raise InvalidInput(
             f"{', '.join(asked) or f'rank={rank}'} needs several GPUs, which this version does not run on; leave it out"
         )
+
+
+def warn(sentence: str) -> None:
+    """Tell a caller of the library what the command prints."""
+    warnings.warn(sentence, stacklevel=4)
+
+
+def resolve_seed(seed: int) -> int:
+    """A negative seed means a random one, as upstream."""
+    return seed if seed >= 0 else secrets.randbelow(2**31)

@@ -35,6 +35,11 @@ NOT_YET = {
 }
 
 
+def _anywhere(path: Path | None) -> Path | None:
+    """A path that means the same in every folder."""
+    return None if path is None else path.absolute()
+
+
 def _size(text: str) -> tuple[int, int]:
     try:
         return parse_size(text)
@@ -121,6 +126,9 @@ class Request:
     save_file: Path | None = flag(
         None, "where the video goes instead of the run folder", group=OUTPUT, read=Path, metavar="FILE"
     )
+    no_resume_file: bool = flag(
+        False, "keep no file on disk from which --resume goes on when the run is stopped", group=OUTPUT
+    )
     overwrite: bool = flag(False, "let --save_file and --debug_output_dir replace files", group=OUTPUT)
     enable_debug: bool = flag(
         False,
@@ -147,6 +155,20 @@ class Request:
     def argv(self) -> list[str]:
         """The flags that ``parse_request`` reads back as this request."""
         return [*argv_of(self), *shortcuts_as_argv(self.shortcuts), *machine_as_argv(self.machine)]
+
+    def lasting(self, *, seed: int) -> "Request":
+        """The same request from any folder, with the seed that was drawn or given."""
+        return replace(
+            self,
+            seed=seed,
+            ckpt_dir=_anywhere(self.ckpt_dir),
+            image=_anywhere(self.image),
+            output_dir=self.output_dir.absolute(),
+            save_file=_anywhere(self.save_file),
+            debug_output_dir=_anywhere(self.debug_output_dir),
+            machine=replace(self.machine, text_cache=_anywhere(self.machine.text_cache)),
+            shortcuts=replace(self.shortcuts, plan=_anywhere(self.shortcuts.plan)),
+        )
 
     def command(self, *, seed: int) -> str:
         """The shell line that makes the same video again, with the seed that was drawn or given."""

@@ -6,15 +6,18 @@ Exit codes of every command: 0; 2 for what a user asked for and cannot have; 1 f
 import difflib
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import wan
 from wan.commands import COMMANDS, in_clone, module_of, program
 from wan.errors import InvalidInput, WanError
 
 _INTERRUPTED: Mapping[str, str] = {
-    "generate": "what was computed is in the run folder",
+    "generate": "what was computed is in the run folder, and --resume goes on with it",
     "convert": "the same command continues",
     "download": "the same command resumes",
     "bench arena": "the same command continues",
@@ -67,7 +70,8 @@ def label_of(name: str) -> str:
 def explained(label: str, call: Callable[[], int | None], *, interrupted: str) -> int:
     """The exit code of a call; an error becomes one sentence on stderr that begins with ``label``."""
     try:
-        code = call() or 0
+        with stopping_like_ctrl_c():
+            code = call() or 0
         sys.stdout.flush()
         return code
     except InvalidInput as error:
@@ -88,6 +92,22 @@ def explained(label: str, call: Callable[[], int | None], *, interrupted: str) -
     except KeyboardInterrupt:
         print(f"{label}: interrupted; {interrupted}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def stopping_like_ctrl_c() -> Iterator[None]:
+    """A polite end from outside (SIGTERM: kill, a queue's time limit, a shutdown; SIGHUP: the terminal is gone) ends a
+    command as Ctrl-C does: what was computed is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets only the main thread say what a signal does
+        return
+    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {one: signal.signal(one, signal.default_int_handler) for one in signals}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def missing_package(name: str) -> str:

@@ -13,11 +13,11 @@ from wan.analysis.comparison_plots import plot_contact_sheet, plot_per_frame
 from wan.analysis.divergence import Divergence, StepStore
 from wan.analysis.measures import Cost, Observation
 from wan.analysis.pictures import GAIN, amplified_difference, side_by_side
-from wan.generation import initial_record, run_metadata
 from wan.instruments.flags import Case
 from wan.instruments.methods import Method
 from wan.job import rerun
 from wan.models.network_cache import CacheNetwork
+from wan.run_sections import initial_record, run_metadata
 from wan.runs import LATENTS_NAME, VIDEO_NAME, RunRecord
 from wan.runs.latents import save_latents
 from wan.runs.video import write_frames

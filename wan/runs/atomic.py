@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
+PARTIAL_PATTERN = ".partial-*"
+"""The temporary files of a process that was killed while it wrote."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

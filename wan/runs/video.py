@@ -1,8 +1,9 @@
 """Videos (H.264 in mp4) and pictures (PNG) that carry the settings they were made with."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,17 +36,20 @@ def to_uint8(video: "torch.Tensor") -> np.ndarray:
     return result
 
 
-def write_video(path: Path, video: "torch.Tensor", *, fps: int, metadata: Mapping[str, str]) -> None:
-    """Write (3, N, H, W) in [-1, 1] as ``write_frames`` does; OSError when that fails."""
-    write_frames(path, to_uint8(video), fps=fps, metadata=metadata)
+def write_video(
+    path: Path, video: "torch.Tensor | Iterable[torch.Tensor]", *, fps: int, metadata: Mapping[str, str]
+) -> None:
+    """Write (3, N, H, W) in [-1, 1], or the pieces of it as they come, as ``write_frames`` does; OSError when that
+    fails."""
+    pieces = video.split(1, dim=1) if hasattr(video, "split") else video
+    write_frames(path, (frame for piece in pieces for frame in to_uint8(piece)), fps=fps, metadata=metadata)
 
 
-def write_frames(path: Path, frames: np.ndarray, *, fps: int, metadata: Mapping[str, str]) -> None:
-    """Write (N, H, W, 3) uint8 as H.264 mp4, ``metadata`` as JSON in its ``comment``; OSError when that fails.
+def write_frames(path: Path, frames: Iterable[np.ndarray], *, fps: int, metadata: Mapping[str, str]) -> None:
+    """Write frames (H, W, 3) uint8 as H.264 mp4, ``metadata`` as JSON in its ``comment``; OSError when that fails.
 
     H and W must be even (yuv420p halves the colour planes).
     """
-    assert frames.shape[3] == 3 and frames.shape[1] % 2 == 0 and frames.shape[2] % 2 == 0, frames.shape
     comment = json.dumps(dict(metadata), ensure_ascii=True)
     with atomic_path(path) as temporary:
         try:
@@ -81,19 +85,32 @@ def write_image(path: Path, image: "torch.Tensor", *, metadata: Mapping[str, str
         Image.fromarray(to_uint8(video)[0]).save(temporary, format="PNG", pnginfo=chunks)
 
 
-def _encode(path: Path, frames: np.ndarray, *, fps: int, comment: str) -> None:
+def save_pieces(
+    path: Path, pieces: "Iterable[torch.Tensor]", *, is_image: bool, fps: int, metadata: Mapping[str, str]
+) -> None:
+    """Write the pieces (3, n, H, W) of a video as they come: as mp4, or one frame as PNG; OSError when that fails."""
+    if is_image:
+        write_image(path, next(iter(pieces)), metadata=metadata)
+    else:
+        write_video(path, pieces, fps=fps, metadata=metadata)
+
+
+def _encode(path: Path, frames: Iterable[np.ndarray], *, fps: int, comment: str) -> None:
     # faststart: the index goes first, so that a browser plays the file while it loads.
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         container.metadata["comment"] = comment
         stream = container.add_stream("libx264", rate=fps, options={"crf": str(CRF)})
-        stream.height, stream.width = frames.shape[1:3]
+        coming = iter(frames)
+        first = next(coming)
+        assert first.shape[2] == 3 and first.shape[0] % 2 == 0 and first.shape[1] % 2 == 0, first.shape
+        stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"
         # Untagged, a player guesses the matrix from the height and shows small videos in wrong colours.
         stream.codec_context.colorspace = Colorspace.ITU709
         stream.codec_context.color_range = ColorRange.MPEG
         stream.codec_context.color_primaries = ColorPrimaries.BT709
         stream.codec_context.color_trc = ColorTrc.BT709
-        for frame in frames:
+        for frame in chain([first], coming):
             container.mux(stream.encode(_to_bt709(frame)))
         container.mux(stream.encode())
 

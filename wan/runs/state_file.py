@@ -1,0 +1,100 @@
+"""The resume file of a run: a snapshot between two steps as safetensors, replaced in place by the next one.
+
+The tensors are stored as they are; everything else of the snapshot is JSON in the header, which says where the tensors
+stand. Nothing in it is executed when it is read.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from wan.errors import InvalidInput
+from wan.runs.atomic import atomic_path
+
+STATE_NAME = "resume.safetensors"
+_TREE, _RUN = "state", "run"
+
+
+def save_state(path: Path, tree: Any, *, run: str) -> None:
+    """Replace ``path`` by a tree of dictionaries, lists, tuples, tensors and plain values; OSError when that fails.
+
+    ``run`` names what the state belongs to: ``load_state`` refuses it for anything else.
+    """
+    tensors = _Tensors()
+    described = json.dumps(_described(tree, tensors))
+    with atomic_path(path) as temporary:
+        save_file(tensors.named(), temporary, metadata={_TREE: described, _RUN: run})
+
+
+def load_state(path: Path, *, run: str, device: torch.device) -> Any:
+    """The tree that ``save_state`` wrote, its tensors where they were: on ``device``, or in host memory.
+
+    InvalidInput when the file is damaged, or belongs to another run.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get(_RUN) != run:
+                raise InvalidInput(f"{path} is not the resume file of this run; put the right one there, or remove it")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        return _made(json.loads(header[_TREE]), tensors, device)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise InvalidInput(
+            f"{path} is damaged ({error}): remove it, and the run begins again at its first step"
+        ) from error
+
+
+class _Tensors:
+    """Every tensor once, numbered."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        self._tensors: list[Tensor] = []
+
+    def number(self, tensor: Tensor) -> int:
+        if id(tensor) not in self._numbers:
+            self._numbers[id(tensor)] = len(self._tensors)
+            self._tensors.append(tensor)
+        return self._numbers[id(tensor)]
+
+    def named(self) -> dict[str, Tensor]:
+        # copies where two of them share memory, which the format does not have
+        seen: set[int] = set()
+        named = {}
+        for number, tensor in enumerate(self._tensors):
+            host = tensor.detach().cpu().contiguous()
+            place = host.untyped_storage().data_ptr()
+            named[str(number)] = host.clone() if place in seen else host
+            seen.add(place)
+        return named
+
+
+def _described(value: Any, tensors: _Tensors) -> Any:
+    if isinstance(value, Tensor):
+        return {"tensor": tensors.number(value), "in_host_memory": value.device.type == "cpu"}
+    if isinstance(value, Mapping):
+        return {"items": [[_described(key, tensors), _described(entry, tensors)] for key, entry in value.items()]}
+    if isinstance(value, (list, tuple)):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_described(entry, tensors) for entry in value]}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a {type(value).__name__} cannot be put into a resume file: {value!r}")
+
+
+def _made(described: Any, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
+    if not isinstance(described, dict):
+        return described
+    if "tensor" in described:
+        tensor = tensors[str(described["tensor"])]
+        return tensor if described["in_host_memory"] else tensor.to(device)
+    if "items" in described:
+        return {_made(key, tensors, device): _made(entry, tensors, device) for key, entry in described["items"]}
+    kind = tuple if "tuple" in described else list
+    return kind(_made(entry, tensors, device) for entry in described[kind.__name__])
