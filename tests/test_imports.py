@@ -58,6 +58,7 @@ LAYERS = {
     "run_parts": _PLANNED | {"runs"},
     "folder_run": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"},
+    "decoding": _PLANNED | {"models", "loading", "runs"},
     "generation": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"},
     "tune": _ASKED
@@ -66,7 +67,8 @@ LAYERS = {
     | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"}
     | {"run_sections"},
     "cli": _ASKED
-    | {"job", "models", "loading", "runs", "analysis", "session", "resuming", "generation", "instruments", "tune"},
+    | {"job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation", "instruments"}
+    | {"tune"},
     "__main__": {"cli"},
 }
 

@@ -17,7 +17,7 @@ from wan.pipeline import Pipeline
 from wan.run_parts import LastLatents, ResumeFile, Stopwatch
 from wan.run_sections import executed_forwards, run_metadata
 from wan.runs import IMAGE_NAME, LATENTS_NAME, VIDEO_NAME, RunRecord
-from wan.runs.latents import load_latents, save_latents
+from wan.runs.latents import PARTIAL_LATENTS_NAME, load_latents, save_latents
 from wan.runs.state_file import STATE_NAME, load_state
 from wan.runs.video import save_pieces
 from wan.sampling.carried import Carries
@@ -26,7 +26,6 @@ from wan.sampling.observers import Observer, StepEvent, StepTimer
 from wan.sampling.snapshot import Snapshot
 from wan.session import Session
 
-PARTIAL_LATENTS_NAME = "partial_latents.safetensors"
 Say = Callable[[str], None]
 """Where the lines for the user go."""
 
@@ -150,7 +149,8 @@ class FolderRun:
         path = self.directory / PARTIAL_LATENTS_NAME
         step = event.step
         metadata = self._metadata() | {"step": str(step.index + 1), "sigma": repr(step.sigma_next)}
-        save_latents(path, event.latents_out[0], metadata=metadata)
+        denoised = event.state.solver.denoised()[0].float()
+        save_latents(path, event.latents_out[0], denoised=denoised, metadata=metadata)
         self.record.update(outputs={"partial_latents": str(path), "steps_done": step.index + 1})
         self.say(f"kept the latents after step {step.index + 1} of {len(self.job.plan.steps)}: {path}")
 

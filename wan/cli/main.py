@@ -102,12 +102,15 @@ def stopping_like_ctrl_c() -> Iterator[None]:
         yield  # Python lets only the main thread say what a signal does
         return
     signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {one: signal.signal(one, signal.default_int_handler) for one in signals}
+    # nohup ignores SIGHUP, and that stays so
+    changed = [one for one in signals if signal.getsignal(one) is signal.SIG_DFL]
+    for one in changed:
+        signal.signal(one, signal.default_int_handler)
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for one in changed:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def missing_package(name: str) -> str:

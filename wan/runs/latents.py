@@ -10,13 +10,21 @@ from safetensors.torch import save
 from wan.errors import InvalidInput
 from wan.runs.atomic import atomic_path
 
-LATENTS_KEY = "latents"
+LATENTS_KEY, DENOISED_KEY = "latents", "denoised"
+PARTIAL_LATENTS_NAME = "partial_latents.safetensors"
 
 
-def save_latents(path: Path, latents: torch.Tensor, *, metadata: Mapping[str, str]) -> None:
-    """Write latents (C, F, h, w) float32, with ``metadata`` in the header; OSError when that fails."""
+def save_latents(
+    path: Path, latents: torch.Tensor, *, metadata: Mapping[str, str], denoised: torch.Tensor | None = None
+) -> None:
+    """Write latents (C, F, h, w) float32, with ``metadata`` in the header; OSError when that fails.
+
+    ``denoised``: of latents that are still noisy, the last estimate x0 of the finished ones.
+    """
     assert latents.ndim == 4 and latents.dtype == torch.float32, (latents.shape, latents.dtype)
     tensors = {LATENTS_KEY: latents.detach().cpu().contiguous()}
+    if denoised is not None:
+        tensors[DENOISED_KEY] = denoised.detach().cpu().contiguous()
     content = save(tensors, metadata=dict(metadata))
     with atomic_path(path) as temporary:
         # not save_file: it makes the file readable to its owner only, whatever the umask says

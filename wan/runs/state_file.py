@@ -32,15 +32,15 @@ def save_state(path: Path, tree: Any, *, run: str) -> None:
         save_file(tensors.named(), temporary, metadata={_TREE: described, _RUN: run})
 
 
-def load_state(path: Path, *, run: str, device: torch.device) -> Any:
+def load_state(path: Path, *, device: torch.device, run: str | None = None) -> Any:
     """The tree that ``save_state`` wrote, its tensors where they were: on ``device``, or in host memory.
 
-    InvalidInput when the file is damaged, or belongs to another run.
+    InvalidInput when the file is damaged, or belongs to another run than ``run``.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            if header.get(_RUN) != run:
+            if run is not None and header.get(_RUN) != run:
                 raise InvalidInput(f"{path} is not the resume file of this run; put the right one there, or remove it")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         return _made(json.loads(header[_TREE]), tensors, device)

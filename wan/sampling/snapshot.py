@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from torch import Tensor
+
 from wan.sampling.carried import Carries, Tree
 from wan.sampling.observers import StepEvent
 from wan.sampling.plan import Plan, Stage
@@ -15,9 +17,13 @@ from wan.sampling.state import SamplerState
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     """After ``steps_done`` steps of a plan: the sampler's state, the stage's caches, and what was counted and watched
-    until then, by name."""
+    until then, by name.
+
+    ``denoised`` (B, C, F, h, w) is the estimate x0 of the last step: what there is to look at.
+    """
 
     steps_done: int
+    denoised: Tensor
     sampler: Tree
     denoiser: Tree
     watched: Mapping[str, Tree] = field(default_factory=dict)
@@ -45,6 +51,7 @@ def take(event: StepEvent, watched: Mapping[str, Carries]) -> Snapshot:
     """The run after a step."""
     return Snapshot(
         steps_done=event.step.index + 1,
+        denoised=event.state.solver.denoised(),
         sampler=event.state.state(),
         denoiser=event.denoiser.state(),
         watched={name: one.state() for name, one in watched.items()},
