@@ -14,6 +14,7 @@ from torch import Tensor
 from wan.analysis.debug import ANALYSIS_FOLDER, REPORT_NAME, DebugRun, open_debug
 from wan.job import Job, open_job_checkpoint
 from wan.loading.layouts import Checkpoint
+from wan.loading.models import check_weights
 from wan.models.devices import pick_device
 from wan.pipeline import Pipeline, resolve_seed
 from wan.runs import (
@@ -42,6 +43,7 @@ Say = Callable[[str], None]
 def generate(job: Job, *, say: Say, show_progress: bool = True) -> Path:
     """Make what a job asks for, in a run folder of its own; returns the file that was made."""
     checkpoint = open_job_checkpoint(job)
+    check_weights(checkpoint)
     device = pick_device(job.request.machine.device)
     tag = price(job.plan, checkpoint.denoiser_size)
     for line in (*job.notices, format_plan(job.plan), format_price(tag)):

@@ -17,12 +17,15 @@ from wan.loading.component import Component
 from wan.loading.diffusers_layout import EXPERT_FOLDERS, IMAGE_ENCODER, TEXT_ENCODER, VAE
 from wan.loading.files import experts_of
 from wan.loading.layouts import Checkpoint
+from wan.loading.numbers import check_numbers
 from wan.loading.problems import Problem
+from wan.loading.tokenizer_files import tokenizer_problems, vocabulary_size
 from wan.models.attention import set_attention
 from wan.models.image_encoder import ImageEncoder
 from wan.models.text import TextEncoder
 from wan.models.vae import VideoVAE
 from wan.sampling.plan import Expert
+from wan.untrusted.refusal import reason_of
 
 
 class Components(Protocol):
@@ -67,21 +70,27 @@ def components_of(checkpoint: Checkpoint) -> dict[str, OpenComponent]:
     return opened
 
 
-def weight_problems(checkpoint: Checkpoint) -> Iterator[Problem]:
-    """One per component whose files do not hold the parameters of its model; no weight is read."""
+def weight_problems(checkpoint: Checkpoint, *, read_all: bool = False) -> Iterator[Problem]:
+    """One per component whose files do not hold the parameters of its model, or that has numbers that are none.
+
+    Of the numbers the small tensors are read, with ``read_all`` all of them.
+    """
     models: dict[str, Any] = {}
     for name, open_component in components_of(checkpoint).items():
         try:
-            models[name] = open_component().check()
+            component = open_component()
+            models[name] = component.check()
+            check_numbers(component, read_all=read_all)
         except CheckpointError as error:
             yield Problem(str(error))
         except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
             # whatever the model libraries make of a config.json with wrong or missing values
             yield Problem(
                 f"the {name} of {checkpoint.path} has a config.json that no model can be made from "
-                f"({type(error).__name__}: {error}); download that file again"
+                f"({type(error).__name__}: {reason_of(error)}); download that file again"
             )
     yield from _pairing_problems(checkpoint, models)
+    yield from _tokenizer_problems(checkpoint, models)
 
 
 def _pairing_problems(checkpoint: Checkpoint, models: Mapping[str, Any]) -> Iterator[Problem]:
@@ -97,6 +106,26 @@ def _pairing_problems(checkpoint: Checkpoint, models: Mapping[str, Any]) -> Iter
                 f"the {name} of {checkpoint.path} has {given} {getattr(sizes[name], given)} where the model needs "
                 f"{wanted}; it is another model's: download it again"
             )
+
+
+def _tokenizer_problems(checkpoint: Checkpoint, models: Mapping[str, Any]) -> Iterator[Problem]:
+    """A problem when the tokenizer does not load, or makes ids that the text encoder has no embedding for."""
+    folder = checkpoint.tokenizer_dir
+    if any(tokenizer_problems(folder, ckpt_dir=checkpoint.path)):
+        return  # reported before any model is made
+    try:
+        size = vocabulary_size(folder)
+        tokenizer = load_tokenizer(checkpoint)
+        ids = tokenizer("", padding="max_length", truncation=True, max_length=checkpoint.text_len).input_ids
+    except Exception as error:  # of a library that raises many kinds for the content of files
+        yield Problem(f"{folder} makes no tokenizer ({reason_of(error)}); download it again")
+        return
+    known = models[TEXT_ENCODER].config.vocab_size if TEXT_ENCODER in models else size
+    if max(size, *(number + 1 for number in ids)) > known:
+        yield Problem(
+            f"{folder} makes tokens up to {size - 1}, and the text encoder knows {known}; one of the two is another "
+            "model's: download both again"
+        )
 
 
 def check_weights(checkpoint: Checkpoint) -> None:
@@ -128,7 +157,8 @@ def load_expert(
 
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     """The tokenizer alone, which loads at once."""
-    return AutoTokenizer.from_pretrained(checkpoint.tokenizer_dir)
+    # asked by default on a terminal whether to run code of the folder
+    return AutoTokenizer.from_pretrained(checkpoint.tokenizer_dir, trust_remote_code=False, local_files_only=True)
 
 
 def text_encoder_files(checkpoint: Checkpoint) -> Sequence[Path]:

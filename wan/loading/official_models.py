@@ -94,6 +94,7 @@ def image_encoder(checkpoint: Checkpoint) -> Component[CLIPVisionModel]:
         make=functools.partial(CLIPVisionModel._from_config, config),
         weights=weights,
         key_map=key_map_by_rules(weights.shapes, CLIP_RULES, unused=CLIP_UNUSED),
+        unused=CLIP_UNUSED,
     )
 
 

@@ -13,7 +13,6 @@ MALFORMED: tuple[type[Exception], ...] = (
     AttributeError,
     EOFError,
     LookupError,
-    MemoryError,
     OSError,
     RuntimeError,  # RecursionError is one
     TypeError,
