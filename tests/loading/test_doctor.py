@@ -102,7 +102,10 @@ DAMAGES = {
     "shard missing": (lambda folder: (folder / SHARD).unlink(), "00002-of-00003.safetensors is missing"),
     "shard cut short": (truncate, "its download was cut short"),
     "shard too long": (lengthen, "bytes where its header says"),
-    "shard is no tensor file": (lambda folder: (folder / SHARD).write_bytes(b"weights, allegedly"), "is not a safetensors file"),
+    "shard is no tensor file": (
+        lambda folder: (folder / SHARD).write_bytes(b"weights, allegedly"),
+        "is not a safetensors file",
+    ),
     "shard is a pointer": (leave_lfs_pointer, "is a Git LFS pointer of"),
     "pth cut short": (cut_pth, "is not a whole torch file"),
     "pth missing": (lambda folder: (folder / "Wan2.1_VAE.pth").unlink(), "Wan2.1_VAE.pth is missing"),

@@ -90,7 +90,7 @@ class Component(Generic[Model]):
             )
         if twice := self._stored_twice():
             raise CheckpointError(
-                f"{self.place} holds one parameter under two names, {_some(twice)}; take the files as they were published"
+                f"{self.place} holds one parameter under two names, {_some(twice)}; take the published files"
             )
 
     def _stored_twice(self) -> list[str]:

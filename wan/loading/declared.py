@@ -33,7 +33,8 @@ def index_problems(index: Mapping[str, Any], path: Path) -> Iterator[str]:
     yield from code_problems(index, path)
     pipeline = index.get("_class_name")
     if pipeline is not None and (not isinstance(pipeline, str) or pipeline not in _PIPELINES):
-        yield f"{path} describes a {shown(pipeline)!r}, and this program runs {' and '.join(sorted(_PIPELINES))}; {_GET}"
+        runs = " and ".join(sorted(_PIPELINES))
+        yield f"{path} describes a {shown(pipeline)!r}, and this program runs {runs}; {_GET}"
         return
     for name, value in index.items():
         if isinstance(value, list) and (problem := _component_problem(name, value)):
@@ -66,7 +67,9 @@ def _component_problem(name: str, value: list[Any]) -> str | None:
     library, kind = value
     wanted = MODEL_CLASSES.get(name)
     if library not in _LIBRARIES or (kind is not None and not _NAME.fullmatch(kind)):
-        return f"takes {shown(name, 40)} from {shown(library)!r} ({shown(kind)}), and there are diffusers and transformers"
+        return (
+            f"takes {shown(name, 40)} from {shown(library)!r} ({shown(kind)}), and there are diffusers and transformers"
+        )
     if kind is not None and wanted is not None and kind not in wanted:
         return f"describes the {name} as a {shown(kind)!r}, and this program needs a {' or '.join(sorted(wanted))}"
     return None

@@ -10,8 +10,8 @@ from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.errors import CheckpointError
 from wan.loading.described_model import fitting_tasks, size_mismatch
 from wan.loading.files import INDEX_PATTERN, read_json
-from wan.loading.inside import is_shard_name
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
+from wan.loading.inside import is_shard_name
 from wan.loading.layouts import Checkpoint, Layout, checkpoint_problems, recognise
 from wan.loading.models import weight_problems
 from wan.loading.problems import CHECK_TASK, Problem

@@ -51,7 +51,9 @@ def _json_of_state(path: Path, size: int, modified_ns: int) -> dict[str, Any]:
     try:
         return read_json_object(path)
     except Refused as error:
-        raise CheckpointError(f"{path} is not the JSON file that it should be: {error}; download that file again") from error
+        raise CheckpointError(
+            f"{path} is not the JSON file that it should be: {error}; download that file again"
+        ) from error
 
 
 def read_described(path: Path, rules: Mapping[str, Rule], classes: frozenset[str]) -> dict[str, Any]:
@@ -138,7 +140,13 @@ def _shard_problems(folder: Path, files: Sequence[Path]) -> Iterator[Problem]:
 
 
 def denoiser_problems(
-    folder: Path, config: TaskConfig, *, rules: Mapping[str, Rule], classes: frozenset[str], in_channels: str, root: Path
+    folder: Path,
+    config: TaskConfig,
+    *,
+    rules: Mapping[str, Rule],
+    classes: frozenset[str],
+    in_channels: str,
+    root: Path,
 ) -> Iterator[Problem]:
     """What is wrong with one expert's folder: its files, the values of its config.json, and whether it is the model
     that the task runs."""

@@ -38,7 +38,9 @@ FOREIGN_NAMES: Mapping[str, tuple[str, tuple[_Pattern, ...], tuple[str, ...]]] =
     ),
     "fp8-scaled": (
         "an fp8-scaled file (8-bit floats with a scale beside each weight)",
-        _names(r"(^|\.)scaled_fp8$", r"\.scale_(weight|input)$", r"\.(weight|input)_scale(_inv|_2)?$", r"\.comfy_quant$"),
+        _names(
+            r"(^|\.)scaled_fp8$", r"\.scale_(weight|input)$", r"\.(weight|input)_scale(_inv|_2)?$", r"\.comfy_quant$",
+        ),
         ("_quantization_metadata", "fp8_scaled", "comfy_quant"),
     ),
     "lora": (

@@ -61,9 +61,7 @@ def _entries(path: Path) -> tuple[Mapping[str, TensorEntry], Mapping[str, str]]:
 
 
 @lru_cache(maxsize=1024)
-def _entries_of_state(
-    path: Path, size: int, modified_ns: int
-) -> tuple[Mapping[str, TensorEntry], Mapping[str, str]]:
+def _entries_of_state(path: Path, size: int, modified_ns: int) -> tuple[Mapping[str, TensorEntry], Mapping[str, str]]:
     if path.suffix == SAFETENSORS_SUFFIX:
         return _safetensors(path)
     return _archive(path), {}
@@ -92,9 +90,7 @@ def _archive(path: Path) -> Mapping[str, TensorEntry]:
             "download it again"
         ) from error
     except ForeignGlobal as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a file of tensors: {error}; {_advice(error.name)}"
-        ) from error
+        raise CheckpointError(f"{path} cannot be read as a file of tensors: {error}; {_advice(error.name)}") from error
     except Refused as error:
         raise CheckpointError(f"{path} cannot be read as a file of tensors: {error}; download it again") from error
 

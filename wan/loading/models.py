@@ -114,18 +114,30 @@ def _tokenizer_problems(checkpoint: Checkpoint, models: Mapping[str, Any]) -> It
     if any(tokenizer_problems(folder, ckpt_dir=checkpoint.path)):
         return  # reported before any model is made
     try:
-        size = vocabulary_size(folder)
-        tokenizer = load_tokenizer(checkpoint)
-        ids = tokenizer("", padding="max_length", truncation=True, max_length=checkpoint.text_len).input_ids
-    except Exception as error:  # of a library that raises many kinds for the content of files
-        yield Problem(f"{folder} makes no tokenizer ({reason_of(error)}); download it again")
+        size = max(vocabulary_size(folder), *_padding(checkpoint))
+    except CheckpointError as error:
+        yield Problem(str(error))
         return
     known = models[TEXT_ENCODER].config.vocab_size if TEXT_ENCODER in models else size
-    if max(size, *(number + 1 for number in ids)) > known:
+    if size > known:
         yield Problem(
             f"{folder} makes tokens up to {size - 1}, and the text encoder knows {known}; one of the two is another "
             "model's: download both again"
         )
+
+
+def _padding(checkpoint: Checkpoint) -> list[int]:
+    """One more than each id of an empty text, padded as every text is; ``CheckpointError`` where it cannot be."""
+    try:
+        tokenizer = load_tokenizer(checkpoint)
+        tokens = tokenizer("", padding="max_length", truncation=True, max_length=checkpoint.text_len)
+        return [int(number) + 1 for number in tokens.input_ids]
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises plain Exception, and for a panic what is no Exception at all
+        raise CheckpointError(
+            f"{checkpoint.tokenizer_dir} makes no tokenizer ({reason_of(error)}); download it again"
+        ) from error
 
 
 def check_weights(checkpoint: Checkpoint) -> None:

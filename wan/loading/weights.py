@@ -16,7 +16,7 @@ from wan.untrusted.refusal import MALFORMED, reason_of
 from wan.untrusted.tensor_entry import TensorEntry
 
 Shapes = Mapping[str, tuple[int, ...]]
-LIBRARY_ERRORS = (SafetensorError, UnpicklingError, *MALFORMED)
+LIBRARY_ERRORS: tuple[type[Exception], ...] = (SafetensorError, UnpicklingError, *MALFORMED)
 """What safetensors and torch raise for the content of a file."""
 
 

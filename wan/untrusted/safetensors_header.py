@@ -57,14 +57,18 @@ def _checked(entries: Any, data_start: int, size: int) -> Header:
     end = 0
     for first, last, name in ranges:
         if first != end:
-            raise Refused(f"the bytes of {shown(name)} {'overlap others' if first < end else 'leave a gap before them'}")
+            raise Refused(
+                f"the bytes of {shown(name)} {'overlap others' if first < end else 'leave a gap before them'}"
+            )
         end = last
     expected = data_start + end
     if size < expected:
         raise CutShort(f"it has {size:,} of {expected:,} bytes")
     if size > expected:
         raise Refused(f"it has {size:,} bytes where its header says {expected:,}")
-    return Header({name: TensorEntry(entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}, metadata)
+    return Header(
+        {name: TensorEntry(entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}, metadata
+    )
 
 
 def _range(name: str, entry: Any) -> tuple[int, int]:

@@ -21,6 +21,7 @@ _MAX_MEMBERS = 200_000
 _ENCRYPTED = 0x1
 _LOCAL_HEADER_BYTES = 30
 _PICKLE = "data.pkl"
+_ZIP_ERRORS: tuple[type[Exception], ...] = (zipfile.BadZipFile, *MALFORMED)
 
 
 class NoArchive(Refused):
@@ -58,7 +59,7 @@ def read_archive(path: Path) -> Archive:
                 content = archive.read(members[prefix + _PICKLE])
         except Refused:
             raise
-        except (zipfile.BadZipFile, NotImplementedError, *MALFORMED) as error:
+        except _ZIP_ERRORS as error:
             raise NoArchive(f"it is no whole zip archive ({reason_of(error)})") from error
     sizes = {name.removeprefix(f"{prefix}data/"): member.file_size for name, member in members.items()}
     return Archive(_described(read_pickle(content), sizes))
