@@ -36,8 +36,9 @@ def _is_small(value: Any) -> bool:
 
 def _list_of(rule: Rule, length: tuple[int, int]) -> Rule:
     low, high = length
+    count = str(low) if low == high else f"{low} to {high}"
     return Rule(
-        f"a list of {low} to {high} values, each {rule.wants}",
+        f"a list of {count} values, each {rule.wants}",
         lambda value: isinstance(value, list) and low <= len(value) <= high and all(map(rule.holds, value)),
     )
 
@@ -148,7 +149,9 @@ def value_problems(config: _Config, rules: Mapping[str, Rule]) -> Iterator[str]:
         yield f"lacks the numbers {', '.join(absent)}"
     for name, rule in rules.items():
         if name in config and not rule.holds(config[name]):
-            yield f"has {name} {shown(config[name])!r}, and it must be {rule.wants}"
+            value = config[name]
+            written = repr(shown(value)) if isinstance(value, str) else shown(value)
+            yield f"has {name} {written}, and it must be {rule.wants}"
 
 
 def known_values(config: _Config, rules: Mapping[str, Rule]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def class_problems(config: Mapping[str, Any], classes: frozenset[str], path: Pat
     names = found if isinstance(found, list) else [found]
     if found is not None and not any(isinstance(name, str) and name in classes for name in names):
         listed = shown(", ".join(map(str, names)) if len(names) <= 3 else found)
-        yield f"{path} describes a {listed!r}, and this program needs a {' or '.join(sorted(classes))} there; {_GET}"
+        yield f"{path} describes a {listed!r}, and this program needs {' or '.join(sorted(classes))} there; {_GET}"
     kind = config.get("model_type")
     if classes is OFFICIAL_CLASSES and kind is not None and (not isinstance(kind, str) or kind not in _MODEL_TYPES):
         yield f"{path} describes a model of type {shown(kind)!r}, which no task here runs; {_GET}"
@@ -71,5 +71,5 @@ def _component_problem(name: str, value: list[Any]) -> str | None:
             f"takes {shown(name, 40)} from {shown(library)!r} ({shown(kind)}), and there are diffusers and transformers"
         )
     if kind is not None and wanted is not None and kind not in wanted:
-        return f"describes the {name} as a {shown(kind)!r}, and this program needs a {' or '.join(sorted(wanted))}"
+        return f"describes the {name} as a {shown(kind)!r}, and this program needs {' or '.join(sorted(wanted))}"
     return None

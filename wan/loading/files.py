@@ -56,6 +56,13 @@ def _json_of_state(path: Path, size: int, modified_ns: int) -> dict[str, Any]:
         ) from error
 
 
+def read_config(path: Path, rules: Mapping[str, Rule], classes: frozenset[str]) -> dict[str, Any]:
+    """The values of a component's config.json that its model is made from; CheckpointError names the first problem."""
+    for problem in config_problems(path, rules, classes):
+        raise CheckpointError(problem.sentence)
+    return known_values(read_json(path), rules)
+
+
 def read_described(path: Path, rules: Mapping[str, Rule], classes: frozenset[str]) -> dict[str, Any]:
     """A config.json, whole or not, without a value that no model can have; CheckpointError names the first one."""
     partial = {name: replace(rule, is_required=False) for name, rule in rules.items()}

@@ -29,7 +29,7 @@ class Foreign:
         return f"{path} is {self.what}, which this version cannot load; {self.advice}"
 
 
-_BARE_PICKLE = Foreign("pickle", "a bare pickle, which can run any program when it is read")
+_BARE_PICKLE = Foreign("pickle", "a bare pickle (reading it can run any program)")
 _FIRST_BYTES: tuple[tuple[bytes, Foreign], ...] = (
     (b"GGUF", Foreign("gguf", "a GGUF file (quantised for llama.cpp and ComfyUI-GGUF)")),
     (b"lmgg", Foreign("ggml", "a GGML file (quantised, of an old format)")),
@@ -128,7 +128,7 @@ _BY_DTYPES: tuple[tuple[Callable[[set[str]], bool], Foreign], ...] = (
     (lambda dtypes: dtypes <= {"I8", "U8"} and bool(dtypes), Foreign("int8", "a file of 8-bit integer weights")),
 )
 _ADVICE = {
-    "lora": f"a LoRA changes a model and is none: --ckpt_dir wants the whole model, {_OFFICIAL}",
-    "comfyui": f"take the official file of the same model: {_OFFICIAL}",
+    "lora": f"a LoRA changes a model and is none itself; {_OFFICIAL}",
+    "comfyui": f"it may be a good file elsewhere; here, {_OFFICIAL}",
     "training": f"take the weights alone out of it, or {_OFFICIAL}",
 }

@@ -100,4 +100,6 @@ def _advice(name: str) -> str:
     library = name.split(".")[0]
     if library in ("torchao", "optimum", "bitsandbytes", "hqq", "auto_gptq"):
         return f"its weights were quantised with {library}, which this version cannot load; use the official weights"
+    if name == "torch._utils._rebuild_qtensor":
+        return "its weights were quantised with torch, which this version cannot load; use the official weights"
     return "delete it, and take the file as it was published"

@@ -20,6 +20,7 @@ from wan.loading.problems import CHECK_ANY_TASK, DOWNLOAD_ELSEWHERE, Problem, ve
 from wan.sampling.plan import Expert
 from wan.sampling.price import DenoiserSize
 from wan.untrusted.refusal import Refused, shown
+from wan.untrusted.regular import is_regular
 
 TEXT_LEN_WITH_IMAGE = 512
 PACKAGED_CHECKPOINT = Path(__file__).parents[1] / "demo_checkpoint"
@@ -181,9 +182,14 @@ def served_tasks(path: Path) -> tuple[str, ...]:
 
 def no_directory(path: Path) -> Problem:
     """What stands in the place of the folder: nothing, or a file, which is named where its kind is known."""
-    if path.is_file() and (sentence := _foreign_file(path)):
+    if is_regular(path) and (sentence := _foreign_file(path) or _foreign_bytes(path)):
         return Problem(sentence, mend=DOWNLOAD_ELSEWHERE)
     return Problem(f"--ckpt_dir {path} is not a directory; give the folder that the checkpoint was saved to")
+
+
+def _foreign_bytes(path: Path) -> str | None:
+    foreign = foreign_by_bytes(path)
+    return foreign.sentence(path) if foreign else None
 
 
 def _foreign_file(path: Path) -> str | None:
@@ -219,7 +225,7 @@ def _unrecognised(path: Path, config: TaskConfig) -> Problem:
         if candidate.is_dir() and recognise(candidate) is not None:
             other = f"--ckpt_dir {path} is not the checkpoint's folder, {candidate} is; give that one"
             return Problem(other, mend=CHECK_ANY_TASK, ckpt_dir=candidate)
-    files = sorted(entry for entry in path.iterdir() if entry.is_file())
+    files = sorted(entry for entry in path.iterdir() if is_regular(entry))
     if foreign := next(filter(None, map(_foreign_file, files)), None):
         return Problem(f"--ckpt_dir {path} is no Wan checkpoint: {foreign}", mend=DOWNLOAD_ELSEWHERE)
     found = shown(", ".join(sorted(entry.name for entry in path.iterdir())[:5]), 300) or "nothing"

@@ -78,19 +78,27 @@ def weight_problems(checkpoint: Checkpoint, *, read_all: bool = False) -> Iterat
     models: dict[str, Any] = {}
     for name, open_component in components_of(checkpoint).items():
         try:
-            component = open_component()
-            models[name] = component.check()
-            check_numbers(component, read_all=read_all)
+            models[name] = _checked(checkpoint, name, open_component, read_all=read_all)
         except CheckpointError as error:
             yield Problem(str(error))
-        except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-            # whatever the model libraries make of a config.json with wrong or missing values
-            yield Problem(
-                f"the {name} of {checkpoint.path} has a config.json that no model can be made from "
-                f"({type(error).__name__}: {reason_of(error)}); download that file again"
-            )
     yield from _pairing_problems(checkpoint, models)
     yield from _tokenizer_problems(checkpoint, models)
+
+
+def _checked(checkpoint: Checkpoint, name: str, open_component: OpenComponent, *, read_all: bool) -> Any:
+    """The model of one component without its weights; ``CheckpointError`` for whatever is wrong with its files."""
+    try:
+        component = open_component()
+        model = component.check()
+        check_numbers(component, read_all=read_all)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever the model libraries make of values that are possible one by one
+        raise CheckpointError(
+            f"the {name} of {checkpoint.path} has a config.json or tensors that no model can be made from "
+            f"({type(error).__name__}: {reason_of(error)}); download it again"
+        ) from error
+    return model
 
 
 def _pairing_problems(checkpoint: Checkpoint, models: Mapping[str, Any]) -> Iterator[Problem]:

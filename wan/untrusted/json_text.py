@@ -46,6 +46,10 @@ def parse_json(content: bytes) -> Any:
         raise Refused(f"it is not UTF-8 text (byte {error.start})") from error
     except RecursionError as error:
         raise Refused("its values are nested too deeply") from error
+    except ValueError as error:
+        if "digits" in str(error):
+            raise Refused("it holds a number of thousands of digits") from error
+        raise Refused(f"it cannot be read as JSON ({reason_of(error)})") from error
     except MALFORMED as error:
         raise Refused(f"it cannot be read as JSON ({reason_of(error)})") from error
 
