@@ -91,7 +91,7 @@ def _headers() -> Iterator[Case]:
         "metadata a list": harm.header(SHARD, lambda entries: {**entries, "__metadata__": []}),
         "a number of 10000 digits": harm.raw_header(SHARD, lambda text: b'{"a":' + b"9" * 10_000 + b"}"),
         "no tensors": harm.content(SHARD, b"\x02\0\0\0\0\0\0\0{}"),
-        **{f"bit flipped at {place}": harm.flipped(SHARD, place) for place in range(3, 1200, 61)},
+        **{f"bit flipped at {place}": harm.flipped(SHARD, place) for place in range(1, 1200, 37)},
     }
     yield from _cases("header", OFFICIAL, table)
 
@@ -304,7 +304,7 @@ def _configs() -> Iterator[Case]:
         "UTF-16": harm.edited(CONFIG, lambda old: old.decode().encode("utf-16")),
         "NUL bytes": harm.content(CONFIG, bytes(300)),
         "a key twice": harm.edited(CONFIG, lambda old: old.rstrip()[:-1] + b',"dim":64}'),
-        "100 MB": harm.content(CONFIG, b'{"a":"' + b"x" * (100 * 2**20) + b'"}'),
+        "65 MB": harm.content(CONFIG, b'{"a":"' + b"x" * (65 * 2**20) + b'"}'),
         "code of its own": harm.config(CONFIG, auto_map={"AutoModel": "evil.Model"}),
         "another class": harm.config(CONFIG, _class_name="FluxTransformer2DModel"),
         "class a number": harm.config(CONFIG, _class_name=3),

@@ -42,9 +42,8 @@ def flipped(name: str, position: int) -> Harm:
     """Flip one bit of the header of a safetensors file (or of any file)."""
 
     def edit(old: bytes) -> bytes:
-        # two bits at once: a digit never becomes another digit that means the same
         index = position % min(len(old), 8 + int.from_bytes(old[:8], "little"))
-        return old[:index] + bytes([old[index] ^ 0x90]) + old[index + 1 :]
+        return old[:index] + bytes([old[index] ^ 1 << position % 8]) + old[index + 1 :]
 
     return edited(name, edit)
 

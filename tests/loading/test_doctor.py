@@ -192,7 +192,7 @@ def test_folders_that_hold_no_checkpoint(tmp_path: Path) -> None:
     model = tmp_path / "other"
     model.mkdir()
     (model / "config.json").write_text('{"_class_name": "UNet", "in_dim": 4}')
-    assert "describes a 'UNet', and this program needs a WanModel" in sentences(diagnose(model))[0]
+    assert "describes a 'UNet', and this program needs WanModel" in sentences(diagnose(model))[0]
     (model / "config.json").write_text('{"in_dim": 4}')
     assert "has no config.json of a denoiser that a task here runs" in sentences(diagnose(model))[0]
     assert "no task here runs it" in sentences(diagnose(model, WAN_CONFIGS["t2v-14B"]))[0]

@@ -49,9 +49,8 @@ def denoiser(checkpoint: Checkpoint, expert: Expert) -> Component[WanTransformer
     weights = open_weights(denoiser_files(checkpoint.path, expert))
     folder = checkpoint.path / EXPERT_FOLDERS[expert]
     with _named(folder):
-        config = denoiser_config(
-            read_config(folder / "config.json", OFFICIAL_DENOISER, OFFICIAL_CLASSES), weights.shapes
-        )
+        official = read_config(folder / "config.json", OFFICIAL_DENOISER, OFFICIAL_CLASSES)
+        config = denoiser_config(official, weights.shapes)
     return Component(
         place=str(folder),
         make=functools.partial(WanTransformer3DModel, **config),
