@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -145,4 +146,4 @@ def _time_limit() -> Iterator[None]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        print(as_table(run_all(Path(temporary))))
+        sys.stdout.write(as_table(run_all(Path(temporary))) + "\n")

@@ -106,6 +106,21 @@ def _check(values: object) -> None:
         raise Refused("its x_t and its velocity have different shapes")
 
 
+def check_debug_steps(folder: Path) -> None:
+    """InvalidInput for the first file that is not a debug step's, or not of the same video; reads no tensor."""
+    spaces: set[tuple[int, ...]] = set()
+    for path in debug_step_files(folder):
+        try:
+            values = read_archive(path).values
+            _check(values)
+            channels, _, height, width = values["x_t"].shape
+            spaces.add((channels, height, width))
+            if len(spaces) > 1:
+                raise Refused("its latents have another shape than those of the steps before")
+        except Refused as error:
+            raise InvalidInput(f"{path} is not the latents of a debug step: {error}; {_AGAIN}") from error
+
+
 def iterate_debug_steps(folder: Path) -> Iterator[DebugStep]:
     """The steps of a folder of ``latent_step_*.pt`` in order, one in memory at a time."""
     for path in debug_step_files(folder):
@@ -122,8 +137,9 @@ def find_debug_latents(directory: Path) -> Path:
     names. InvalidInput when there is none."""
     candidates = [directory, directory / LATENTS_FOLDER]
     if (directory / "run.json").is_file():
-        named = load_record(directory).get("outputs", {}).get("debug_outputs")
-        candidates += [Path(named) / LATENTS_FOLDER] if named else []
+        outputs = load_record(directory).get("outputs")
+        named = outputs.get("debug_outputs") if isinstance(outputs, dict) else None
+        candidates += [Path(named) / LATENTS_FOLDER] if isinstance(named, str) and "\0" not in named else []
     for candidate in candidates:
         if candidate.is_dir() and debug_step_files(candidate):
             return candidate
