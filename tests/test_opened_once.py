@@ -12,7 +12,7 @@ FAST = ["--task", "t2v-demo", "--sample_steps", "2", "--frame_num", "5", "--base
 
 
 def test_a_demo_run_opens_everything_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    headers._header_of_state.cache_clear()
+    headers._entries_of_state.cache_clear()
     files._json_of_state.cache_clear()
     opened: list[Path] = []
     check = layouts.checkpoint_problems
@@ -29,6 +29,6 @@ def test_a_demo_run_opens_everything_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert run("generate", [*FAST, "--output_dir", str(tmp_path)]) == 0
     assert len(opened) == 1
     assert sum(count > 0 for count in read.values()) == 4
-    headers_read = headers._header_of_state.cache_info()
+    headers_read = headers._entries_of_state.cache_info()
     assert headers_read.misses == 4 and headers_read.hits > 4
     assert files._json_of_state.cache_info().misses <= 8

@@ -229,7 +229,6 @@ def _records() -> dict[str, Harm]:
         "checkpoint missing": harm.without(RECORD, "checkpoint"),
         "checkpoint path a number": harm.config(RECORD, checkpoint={"path": 3}),
         "checkpoint path with NUL": harm.config(RECORD, checkpoint={"path": "a\0b"}),
-        "checkpoint nowhere": harm.config(RECORD, checkpoint={"path": "/nowhere/at/all"}),
         "forwards text": harm.config(RECORD, forwards={"executed": "many"}),
         "price infinite": harm.config(RECORD, plan=b'{"price": {"planned": {"flops": 1e999}}}'),
         "a pipe": harm.fifo(RECORD),

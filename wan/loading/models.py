@@ -16,6 +16,7 @@ from wan.loading import diffusers_models, official_models
 from wan.loading.component import Component
 from wan.loading.diffusers_layout import EXPERT_FOLDERS, IMAGE_ENCODER, TEXT_ENCODER, VAE
 from wan.loading.files import experts_of
+from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
 from wan.loading.layouts import Checkpoint
 from wan.loading.numbers import check_numbers
 from wan.loading.problems import Problem
@@ -49,6 +50,8 @@ _WIDTHS = {
     "text_dim": (TEXT_ENCODER, "d_model"),
     "image_dim": (IMAGE_ENCODER, "hidden_size"),
 }
+_JUDGED = (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES, ".json", ".model")
+_FOUND_WHOLE: set[str] = set()
 OpenComponent = Callable[[], Component[Any]]
 
 _COMPONENTS: Mapping[str, Components] = {"official": official_models, "diffusers": diffusers_models}
@@ -149,9 +152,21 @@ def _padding(checkpoint: Checkpoint) -> list[int]:
 
 
 def check_weights(checkpoint: Checkpoint) -> None:
-    """``CheckpointError`` unless every component's files hold its model's parameters; no weight is read."""
+    """``CheckpointError`` unless every component's files hold its model's parameters, as finite numbers where they are
+    few. Done once for every state of the files: before a run folder is made, and when a pipeline opens them."""
+    state = _state_of(checkpoint)
+    if state in _FOUND_WHOLE:
+        return
     for problem in weight_problems(checkpoint):
         raise CheckpointError(problem.sentence)
+    _FOUND_WHOLE.add(state)
+
+
+def _state_of(checkpoint: Checkpoint) -> str:
+    """Changes with every file of the checkpoint and with the task."""
+    files = sorted(path for path in checkpoint.path.rglob("*") if path.suffix in _JUDGED and path.is_file())
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return repr((checkpoint.path.resolve(), checkpoint.layout.name, checkpoint.config, states))
 
 
 def prepare_expert(
