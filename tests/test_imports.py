@@ -20,7 +20,17 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 
 # What each part of the package may import besides itself.
-_PLANNED = {"errors", "configs", "flags", "cache_knobs", "shortcuts", "settings", "sampling", "sampling.guidance"}
+_PLANNED = {
+    "errors",
+    "untrusted",
+    "configs",
+    "flags",
+    "cache_knobs",
+    "shortcuts",
+    "settings",
+    "sampling",
+    "sampling.guidance",
+}
 _ASKED = _PLANNED | {"commands", "machine", "request"}
 _ENTRY = {"text2video", "image2video", "textimage2video"}
 LAYERS = {
@@ -46,7 +56,9 @@ LAYERS = {
     "loading": _PLANNED | {"commands", "models", "runs"},
     "planning": _PLANNED | {"budgets", "commands", "runs"},
     "job": _ASKED | {"image_input", "loading", "planning"},
-    "runs": {"errors", "commands"},
+    # files of others, read without trusting them
+    "untrusted": set(),
+    "runs": {"errors", "commands", "untrusted"},
     "analysis": _PLANNED | {"commands", "runs"},
     "pipeline_checks": _PLANNED | {"machine"},
     "pipeline": _PLANNED | {"models", "loading", "machine", "pipeline_checks", "planning"},
@@ -95,6 +107,9 @@ LIGHT_MODULES = (
     "wan.machine",
     "wan.request",
     "wan.image_input",
+    "wan.untrusted.torch_archive",
+    "wan.untrusted.safetensors_header",
+    "wan.loading.tokenizer_files",
     "wan.demo_world.words",
     "wan.job",
     "wan.cli.main",

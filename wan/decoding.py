@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wan.configs import WAN_CONFIGS, TaskConfig
@@ -16,9 +15,11 @@ from wan.loading.models import load_vae
 from wan.models.devices import explained_out_of_memory, pick_device
 from wan.runs import IMAGE_NAME, LATENTS_NAME, VIDEO_NAME, load_record
 from wan.runs.debug_latents import load_debug_step
-from wan.runs.latents import DENOISED_KEY, LATENTS_KEY, PARTIAL_LATENTS_NAME
+from wan.runs.latents import DENOISED_KEY, LATENTS_KEY, PARTIAL_LATENTS_NAME, load_latents
 from wan.runs.state_file import STATE_NAME, load_state
 from wan.runs.video import save_pieces
+from wan.untrusted.refusal import Refused
+from wan.untrusted.safetensors_header import read_header
 
 _HEADER_KEYS = ("task", "prompt", "negative_prompt", "seed", "command")
 
@@ -94,16 +95,12 @@ def _of_run(folder: Path) -> Found:
 
 def _of_file(path: Path) -> Found:
     try:
-        with safe_open(path, framework="pt") as file:
-            keys, header = set(file.keys()), dict(file.metadata() or {})
-            key = DENOISED_KEY if DENOISED_KEY in keys else LATENTS_KEY
-            if key not in keys:
-                raise InvalidInput(f"{path} has no tensor {LATENTS_KEY!r}: it is not the latents of a run")
-            latents = file.get_tensor(key).float()
-    except SafetensorError as error:
-        raise InvalidInput(f"{path} is not a whole safetensors file ({error}); give the latents of a run") from error
-    about = _about_run(path.parent) | {name: header[name] for name in _HEADER_KEYS if name in header}
-    return Found(latents=latents, source=path, step=_step(header), about=about)
+        header = read_header(path)
+    except Refused as error:
+        raise InvalidInput(f"{path} is not the latents of a run: {error}; give those of a run folder") from error
+    latents = load_latents(path, key=DENOISED_KEY if DENOISED_KEY in header.tensors else LATENTS_KEY)
+    about = _about_run(path.parent) | {name: header.metadata[name] for name in _HEADER_KEYS if name in header.metadata}
+    return Found(latents=latents, source=path, step=_step(header.metadata), about=about)
 
 
 def _of_state(path: Path) -> Found:

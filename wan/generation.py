@@ -11,6 +11,7 @@ import torch
 from wan.analysis.debug import DebugRun, open_debug
 from wan.folder_run import FolderRun, Say
 from wan.job import Job, open_job_checkpoint
+from wan.loading.models import check_weights
 from wan.models.devices import pick_device
 from wan.pipeline_checks import resolve_seed
 from wan.resuming import EarlierRun
@@ -26,6 +27,7 @@ from wan.sampling.table import format_plan, format_price
 def generate(job: Job, *, say: Say, show_progress: bool = True) -> Path:
     """Make what a job asks for, in a run folder of its own; returns the file that was made."""
     checkpoint = open_job_checkpoint(job)
+    check_weights(checkpoint)
     device = pick_device(job.request.machine.device)
     tag = price(job.plan, checkpoint.denoiser_size)
     for line in (*job.notices, format_plan(job.plan), format_price(tag)):
@@ -52,6 +54,7 @@ def resume(earlier: EarlierRun, *, say: Say, show_progress: bool = True) -> Path
         return Path(earlier.finished_file)
     job, directory, known = earlier.job, earlier.directory, earlier.record["resume"]
     checkpoint = open_job_checkpoint(job)
+    check_weights(checkpoint)
     with working_in(directory):
         for leftover in directory.glob(PARTIAL_PATTERN):
             leftover.unlink(missing_ok=True)

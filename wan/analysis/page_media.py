@@ -11,6 +11,7 @@ from wan.analysis.page import link, paragraph
 MAX_EMBEDDED_BYTES = 64 * 2**20
 # What is smaller on its longer side is enlarged by a whole factor, to about this size.
 LEAST_SIDE = 320
+_PNG = b"\x89PNG\r\n\x1a\n"
 _KINDS = {".png": "image/png", ".mp4": "video/mp4"}
 
 
@@ -34,6 +35,9 @@ class Media:
         anchor = self.place(path)
         if anchor is not None:
             return f'<p class="quiet">{escape(caption or path.name)}: {link(anchor, "shown above")}</p>'
+        if not _is_media(path):
+            # a record names its files, and whoever wrote it must not get another file into the page
+            return paragraph(f"{path.name} is no PNG picture and no mp4 video", quiet=True)
         number_of_bytes = path.stat().st_size
         if number_of_bytes > MAX_EMBEDDED_BYTES:
             return paragraph(f"{path} ({number_of_bytes / 1e6:.0f} MB) is too large to put into this page", quiet=True)
@@ -43,6 +47,13 @@ class Media:
         note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
         frame = ' class="chart"' if size is None else f' style="max-width: {size[0] * factor}px"'
         return f'<figure id="{anchor}"{frame}>{note}{_element(path, caption, size, factor)}</figure>'
+
+
+def _is_media(path: Path) -> bool:
+    """Whether a file is what its suffix says, by its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    return {".png": head == _PNG, ".mp4": head[4:] == b"ftyp"}.get(path.suffix.lower(), False)
 
 
 def enlargement(size: tuple[int, int]) -> int:

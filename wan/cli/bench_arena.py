@@ -47,7 +47,9 @@ def main(argv: Sequence[str]) -> None:
 
         torch.set_num_threads(args.threads)
     from wan.instruments.arena.arena import run_arena  # takes seconds that --help need not wait for
+    from wan.loading.models import check_weights
 
+    check_weights(checkpoint)
     run_arena(
         suite,
         job,

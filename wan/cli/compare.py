@@ -59,7 +59,9 @@ def main(argv: Sequence[str]) -> None:
         return
     # imported here: torch and the measuring libraries take seconds that --help and --dry_run need not wait for
     from wan.instruments.comparison import compare_and_write
+    from wan.loading.models import check_weights
 
+    check_weights(checkpoint)
     directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite)
     print(f"{len(cases)} x {len(everything)} runs ({', '.join(method.name for method in everything)}) into {directory}")
     compare_and_write(

@@ -37,19 +37,24 @@ def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     # imported here: torch and the measuring libraries take seconds that --help need not wait for
     from wan.instruments.continuity import analyse_folder, analyse_study, compare_with, sweep
-    from wan.runs.debug_latents import find_debug_latents
+    from wan.loading.models import check_weights
+    from wan.runs.debug_latents import check_debug_steps, find_debug_latents
     from wan.session import Session
 
     require_plotting()
     space = _space(args)
     reference = None if args.compare is None else find_debug_latents(Path(args.compare))
+    if reference is not None:
+        check_debug_steps(reference)
     if args.from_run is not None:
         folder = find_debug_latents(Path(args.from_run))
+        check_debug_steps(folder)
         directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite)
         run = analyse_folder(folder, directory, space=space, title=str(args.from_run), say=print)
     else:
         studies = _studies(args)
         checkpoint = open_job_checkpoint(studies[0].job)
+        check_weights(checkpoint)
         directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite, stale=_STALE)
         session = Session(studies[0].job, checkpoint=checkpoint, show_progress=not args.quiet)
         if len(studies) > 1:

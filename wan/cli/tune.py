@@ -56,6 +56,9 @@ def main(argv: Sequence[str]) -> None:
     if args.dry_run:
         return
     assert checkpoint is not None
+    from wan.loading.models import check_weights  # takes seconds that --help and --dry_run need not wait for
+
+    check_weights(checkpoint)
     output = args.output or checkpoint.path / CALIBRATION_NAME
     if not args.overwrite:
         refuse_existing(output, flag="--output")

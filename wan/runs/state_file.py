@@ -6,6 +6,7 @@ stand. Nothing in it is executed when it is read.
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from torch import Tensor
 
 from wan.errors import InvalidInput
 from wan.runs.atomic import atomic_path
+from wan.untrusted.json_text import parse_json
+from wan.untrusted.refusal import MALFORMED, Refused, reason_of
+from wan.untrusted.safetensors_header import read_header
 
 STATE_NAME = "resume.safetensors"
 _TREE, _RUN = "state", "run"
+_DAMAGE: tuple[type[Exception], ...] = (SafetensorError, Refused, *MALFORMED)
 
 
 def save_state(path: Path, tree: Any, *, run: str) -> None:
@@ -38,15 +43,17 @@ def load_state(path: Path, *, device: torch.device, run: str | None = None) -> A
     InvalidInput when the file is damaged, or belongs to another run than ``run``.
     """
     try:
+        header = read_header(path).metadata
+        if run is not None and header.get(_RUN) != run:
+            raise InvalidInput(f"{path} is not the resume file of this run; put the right one there, or remove it")
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if run is not None and header.get(_RUN) != run:
-                raise InvalidInput(f"{path} is not the resume file of this run; put the right one there, or remove it")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        return _made(json.loads(header[_TREE]), tensors, device)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        return _made(parse_json(header[_TREE].encode()), tensors, device)
+    except InvalidInput:
+        raise
+    except _DAMAGE as error:
         raise InvalidInput(
-            f"{path} is damaged ({error}): remove it, and the run begins again at its first step"
+            f"{path} is damaged ({reason_of(error)}): remove it, and the run begins again at its first step"
         ) from error
 
 
@@ -83,6 +90,8 @@ def _described(value: Any, tensors: _Tensors) -> Any:
     if isinstance(value, (list, tuple)):
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [_described(entry, tensors) for entry in value]}
+    if isinstance(value, float) and not isfinite(value):
+        return {"float": repr(value)}  # JSON has no infinity
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"a {type(value).__name__} cannot be put into a resume file: {value!r}")
@@ -94,6 +103,8 @@ def _made(described: Any, tensors: Mapping[str, Tensor], device: torch.device) -
     if "tensor" in described:
         tensor = tensors[str(described["tensor"])]
         return tensor if described["in_host_memory"] else tensor.to(device)
+    if "float" in described:
+        return float(described["float"])
     if "items" in described:
         return {_made(key, tensors, device): _made(entry, tensors, device) for key, entry in described["items"]}
     kind = tuple if "tuple" in described else list

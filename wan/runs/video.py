@@ -70,7 +70,7 @@ def read_video_metadata(path: Path) -> dict[str, str]:
         comment = container.metadata.get("comment", "")
     try:
         return dict(json.loads(comment))
-    except (ValueError, TypeError) as error:  # no JSON, or JSON that is no object
+    except (ValueError, TypeError, RecursionError) as error:  # no JSON, or JSON that is no object
         raise InvalidInput(f"{path} carries no settings: it was not written by this program, or re-encoded") from error
 
 
