@@ -102,5 +102,5 @@ def _missed(row: Row, plain: Row, difference: float | None, worst_difference: fl
         missed.append(f"motion {low:g} to {high:g}")
     lost = 100.0 * ((plain.obedience or 0.0) - (row.obedience or 0.0))
     if lost > OBEDIENCE_POINTS:
-        missed.append(f"obedience -{OBEDIENCE_POINTS:g} points")
+        missed.append(f"obedience -{lost:.1f} points")
     return missed
