@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wan.analysis.debug import ANALYSIS_FOLDER, REPORT_NAME, DebugRun
+from wan.commands import program
 from wan.job import Job
 from wan.loading.layouts import Checkpoint
 from wan.pipeline import Pipeline
@@ -159,7 +160,20 @@ class FolderRun:
         config, asked = self.job.config, self.job.request.save_file
         path = asked or self.directory / (IMAGE_NAME if config.is_image_task else VIDEO_NAME)
         start, decoded = perf_counter(), self.stopwatch.during("decode", pieces)
-        save_pieces(path, decoded, is_image=config.is_image_task, fps=config.sample_fps, metadata=self._metadata())
+        try:
+            save_pieces(
+                path,
+                decoded,
+                is_image=config.is_image_task,
+                fps=config.sample_fps,
+                metadata=self._metadata(),
+                overwrite=asked is None or self.job.request.overwrite,
+            )
+        except FileExistsError:
+            raise FileExistsError(
+                f"another process has made {path} meanwhile, which is kept; the latents are in {self.directory}, and "
+                f"`{program('decode')}` makes the video of them"
+            ) from None
         self.stopwatch.add("save", perf_counter() - start - self.stopwatch.seconds["decode"])
         return path
 

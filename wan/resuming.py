@@ -1,7 +1,7 @@
 """A run that was stopped, found again by its folder and made ready to go on; refused where something has changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from wan.job import Job, open_job_checkpoint, prepare
 from wan.request import Request, parse_request
 from wan.runs import checkpoint_identity, environment_versions, load_record
 from wan.runs.provenance import source_digest
-from wan.runs.record import FINISHED
+from wan.runs.record import FINISHED, file_metadata
 from wan.sampling.table import plan_record
 
 _DECISIVE_VERSIONS = ("torch", "diffusers", "transformers", "numpy", "device")
@@ -65,7 +65,7 @@ def earlier_run(path: Path, *, beside: Request | None = None, accept_changes: bo
     request = parse_request(known["request"])
     if beside is not None:
         _refuse_other_flags(directory, request, beside)
-    job = prepare(request)
+    job = prepare(_with_own_file(request, record))
     changed = _changed_settings(record, job)
     if changed:
         raise InvalidInput(
@@ -78,6 +78,21 @@ def earlier_run(path: Path, *, beside: Request | None = None, accept_changes: bo
             "--accept_changes to go on all the same"
         )
     return EarlierRun(directory=directory, record=record, job=job, changes=tuple(moved))
+
+
+def _with_own_file(request: Request, record: Mapping[str, Any]) -> Request:
+    """The request, which may replace its --save_file when it is this run's: written, and the process killed before
+    the record said so."""
+    path = request.save_file
+    if path is None or not path.is_file():
+        return request
+    from wan.runs.video import read_settings  # it needs PyAV, which a dry run need not wait for
+
+    try:
+        is_own = read_settings(path) == file_metadata(record)
+    except InvalidInput:
+        return request  # which is then refused, as that file is another's
+    return replace(request, overwrite=True) if is_own else request
 
 
 def _refuse_other_flags(directory: Path, request: Request, beside: Request) -> None:

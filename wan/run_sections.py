@@ -7,6 +7,7 @@ from wan.job import Job
 from wan.loading.layouts import Checkpoint
 from wan.resuming import resume_record
 from wan.runs import RunRecord, checkpoint_identity, environment_versions
+from wan.runs.record import file_metadata
 from wan.sampling.observers import ForwardCounter
 from wan.sampling.plan import Plan
 from wan.sampling.price import forwards_by, price
@@ -56,4 +57,4 @@ def planned_forwards(plan: Plan) -> dict[str, Any]:
 
 def run_metadata(record: RunRecord) -> dict[str, str]:
     """What the files of a run carry with them."""
-    return {name: str(record.sections[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
+    return file_metadata(record.sections)

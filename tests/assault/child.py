@@ -34,12 +34,12 @@ TOUCHED = "TOUCHED_THE_NETWORK"
 
 
 def main(argv: list[str]) -> None:
+    """Arrange the harm, none for an empty plan, and run the command as its script does; ends with SystemExit."""
     plan, name, *flags = argv
-    # this script's folder must not be searched for modules, the project must
-    sys.path[0] = str(ROOT)
-    action, _, point = plan.partition("@")
-    words = point.split(":")
-    _POINTS[words[0]](_action(action, flags), *words[1:])
+    if plan:
+        action, _, point = plan.partition("@")
+        words = point.split(":")
+        _POINTS[words[0]](_action(action, flags), *words[1:])
     if name == "generate":
         sys.argv = ["generate.py", *flags]
         runpy.run_path(str(ROOT / "generate.py"), run_name="__main__")
@@ -210,4 +210,6 @@ def _before_run_folder(act: Act) -> None:
 
 
 if __name__ == "__main__":
+    # this script's folder must not be searched for modules, the project must
+    sys.path[0] = str(ROOT)
     main(sys.argv[1:])

@@ -2,51 +2,11 @@
 
 from html.parser import HTMLParser
 
-ALLOWED_TAGS = frozenset(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "p",
-        "br",
-        "nav",
-        "ol",
-        "li",
-        "a",
-        "section",
-        "div",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "dl",
-        "dt",
-        "dd",
-        "pre",
-        "details",
-        "summary",
-        "span",
-        "strong",
-        "figure",
-        "figcaption",
-        "img",
-        "video",
-        "svg",
-        "g",
-        "rect",
-        "line",
-        "text",
-    ]
-)
+_HEAD = {"html", "head", "meta", "title", "style", "body"}
+_TEXT = {"h1", "h2", "h3", "h4", "p", "br", "nav", "ol", "li", "a", "section", "div", "pre", "span", "strong"}
+_TABLES = {"table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd", "details", "summary"}
+_PICTURES = {"figure", "figcaption", "img", "video", "svg", "g", "rect", "line", "text"}
+ALLOWED_TAGS = frozenset(_HEAD | _TEXT | _TABLES | _PICTURES)
 _ADDRESSES = ("src", "href", "action", "formaction", "data", "poster", "srcset", "srcdoc", "xlink:href", "background")
 _EMBEDDED = ("data:image/png;base64,", "data:video/mp4;base64,")
 _METAS = ("charset", "content-security-policy", "viewport")

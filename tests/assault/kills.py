@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 from tests.assault.children import Ended, not_one_sentence, not_well, run_child
 from tests.assault.trials import Plan, Trial, first_fault
@@ -12,6 +13,8 @@ from tests.assault.whole import half_files, not_as_finished, partial_files, run_
 from wan.runs.latents import PARTIAL_LATENTS_NAME
 
 SIGKILL = -9
+FRESH_OF = 5
+"""One in so many runs is resumed by a new interpreter, the others by a forked process, see ``children``."""
 STEPS = 20
 BASE = ("generate", "--task", "t2v-demo", "--prompt", "a red circle moving right on a blue background", "--quiet",
         "--base_seed", "3")  # fmt: skip
@@ -86,7 +89,8 @@ class Killing:
 
     def resumed(self, place: Path, run: Path, variant: str, *, video: Path | None = None) -> str | None:
         """Resume in a new process; the fault of what that makes."""
-        ended = run_child(_resume(run), cwd=place, plan=self.resume_plan)
+        fresh = crc32(place.name.encode()) % FRESH_OF == 0
+        ended = run_child(_resume(run), cwd=place, plan=self.resume_plan, fresh=fresh)
         return first_fault(
             not_well(ended), not_as_finished(run, self.references[variant], video=video), half_files(place),
             partial_files(place),

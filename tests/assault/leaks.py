@@ -16,8 +16,8 @@ MEGABYTES_PER_RUN = 0.5
 """Steepest rise of the straight line through the resident memory after the warm-up; a run of the demo model holds some
 60 MB while it works, so that anything of it that stayed would show."""
 CHECKED = (
-    f"{RUNS} runs in one process (loading, sampling, decoding each time; plain, and with a cache and half-frame): "
-    f"after the first {WARM_UP} the straight line through the resident memory rises by at most {MEGABYTES_PER_RUN} MB a run, "
+    f"{RUNS} runs in one process, each loading, sampling and decoding (plain, and with a cache and half-frame): after "
+    f"the first {WARM_UP} a straight line through the resident memory rises by at most {MEGABYTES_PER_RUN} MB a run, "
     "and open file descriptors, threads and temporary files stay the same."
 )
 _COUNTED = ("descriptors", "threads", "temporary")

@@ -48,11 +48,11 @@ def plan(folder: Path, sample: bool) -> Plan:
                 *small,
             ],
         }
-    trials = [Trial(name, lambda w=words, n=name: _attack(w, folder / n, before)) for name, words in commands.items()]
+    trials = [Trial(name, lambda w=words, n=name: attack(w, folder / n, before)) for name, words in commands.items()]
     return Plan(trials=trials, left_out=[] if is_allowed else ["`unshare -n`"])
 
 
-def _attack(words: Sequence[str | Path], place: Path, before: Sequence[str]) -> str | None:
+def attack(words: Sequence[str | Path], place: Path, before: Sequence[str]) -> str | None:
     touched = place / "touched"
     at_root = [ROOT / word if word == "checkpoints/t2v-demo" else word for word in words]
     ended = run_child(at_root, cwd=place, plan="offline@always", before=before, env={TOUCHED: str(touched)})

@@ -17,6 +17,8 @@ RECORD_NAME = "run.json"
 MAX_SLUG_BYTES = 60
 MAX_NAME_BYTES = 200
 _COUNTER_BYTES = 8
+CLAIM_NAME = ".claimed"
+"""The empty file that the one process makes to which a folder of results belongs."""
 
 
 def create_run_directory(output_dir: Path, *, task: str, prompt: str, now: datetime) -> Path:
@@ -94,7 +96,13 @@ def _claimed(path: Path) -> bool:
         path.mkdir(parents=True)
     except FileExistsError:
         # an empty folder is as good as a new one; a file of that name is not
-        return path.is_dir() and not any(path.iterdir())
+        if not path.is_dir() or any(path.iterdir()):
+            return False
+    try:
+        # of several processes that find it empty at once one gets it
+        (path / CLAIM_NAME).touch(exist_ok=False)
+    except FileExistsError:
+        return False
     return True
 
 

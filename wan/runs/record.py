@@ -55,6 +55,11 @@ class RunRecord:
             self.update(status=FAILED, error=f"{type(error).__name__}: {error}")
 
 
+def file_metadata(record: Mapping[str, Any]) -> dict[str, str]:
+    """What the files of a run carry with them."""
+    return {name: str(record[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
+
+
 def load_record(run_dir: Path) -> dict[str, Any]:
     """The content of ``run.json`` in a run folder; InvalidInput when there is none or it is damaged."""
     path = run_dir / RECORD_NAME

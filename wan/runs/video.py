@@ -37,21 +37,29 @@ def to_uint8(video: "torch.Tensor") -> np.ndarray:
 
 
 def write_video(
-    path: Path, video: "torch.Tensor | Iterable[torch.Tensor]", *, fps: int, metadata: Mapping[str, str]
+    path: Path,
+    video: "torch.Tensor | Iterable[torch.Tensor]",
+    *,
+    fps: int,
+    metadata: Mapping[str, str],
+    overwrite: bool = True,
 ) -> None:
     """Write (3, N, H, W) in [-1, 1], or the pieces of it as they come, as ``write_frames`` does; OSError when that
     fails."""
     pieces = video.split(1, dim=1) if hasattr(video, "split") else video
-    write_frames(path, (frame for piece in pieces for frame in to_uint8(piece)), fps=fps, metadata=metadata)
+    frames = (frame for piece in pieces for frame in to_uint8(piece))
+    write_frames(path, frames, fps=fps, metadata=metadata, overwrite=overwrite)
 
 
-def write_frames(path: Path, frames: Iterable[np.ndarray], *, fps: int, metadata: Mapping[str, str]) -> None:
+def write_frames(
+    path: Path, frames: Iterable[np.ndarray], *, fps: int, metadata: Mapping[str, str], overwrite: bool = True
+) -> None:
     """Write frames (H, W, 3) uint8 as H.264 mp4, ``metadata`` as JSON in its ``comment``; OSError when that fails.
 
     H and W must be even (yuv420p halves the colour planes).
     """
     comment = json.dumps(dict(metadata), ensure_ascii=True)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, overwrite=overwrite) as temporary:
         try:
             _encode(temporary, frames, fps=fps, comment=comment)
         except av.FFmpegError as error:
@@ -74,25 +82,45 @@ def read_video_metadata(path: Path) -> dict[str, str]:
         raise InvalidInput(f"{path} carries no settings: it was not written by this program, or re-encoded") from error
 
 
-def write_image(path: Path, image: "torch.Tensor", *, metadata: Mapping[str, str]) -> None:
+def read_settings(path: Path) -> dict[str, str]:
+    """The settings that an mp4 or a PNG carries; InvalidInput when it has none."""
+    if path.suffix.lower() != ".png":
+        return read_video_metadata(path)
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            return {str(key): str(value) for key, value in getattr(picture, "text", {}).items()}
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidInput(f"{path} cannot be read as a picture ({error}): give the PNG of a finished run") from error
+
+
+def write_image(path: Path, image: "torch.Tensor", *, metadata: Mapping[str, str], overwrite: bool = True) -> None:
     """Write (C, 1, H, W) or (C, H, W) in [-1, 1] as PNG, ``metadata`` as its text chunks; OSError when that fails."""
     video = image if image.ndim == 4 else image.unsqueeze(1)
     assert video.shape[1] == 1, video.shape
     chunks = PngInfo()
     for key, value in metadata.items():
         chunks.add_itxt(key, value)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, overwrite=overwrite) as temporary:
         Image.fromarray(to_uint8(video)[0]).save(temporary, format="PNG", pnginfo=chunks)
 
 
 def save_pieces(
-    path: Path, pieces: "Iterable[torch.Tensor]", *, is_image: bool, fps: int, metadata: Mapping[str, str]
+    path: Path,
+    pieces: "Iterable[torch.Tensor]",
+    *,
+    is_image: bool,
+    fps: int,
+    metadata: Mapping[str, str],
+    overwrite: bool = True,
 ) -> None:
-    """Write the pieces (3, n, H, W) of a video as they come: as mp4, or one frame as PNG; OSError when that fails."""
+    """Write the pieces (3, n, H, W) of a video as they come: as mp4, or one frame as PNG; OSError when that fails.
+
+    Without ``overwrite`` a file that another process has made there meanwhile is kept (FileExistsError).
+    """
     if is_image:
-        write_image(path, next(iter(pieces)), metadata=metadata)
+        write_image(path, next(iter(pieces)), metadata=metadata, overwrite=overwrite)
     else:
-        write_video(path, pieces, fps=fps, metadata=metadata)
+        write_video(path, pieces, fps=fps, metadata=metadata, overwrite=overwrite)
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], *, fps: int, comment: str) -> None:
