@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("child.py")
 SECONDS = 600
 _HUBS = ("HF_", "TRANSFORMERS_", "DIFFUSERS_", "MODELSCOPE_")
-_PRELOADED = ("wan.generation", "wan.cli.generate", "wan.cli.report", "wan.cli.compare", "wan.runs.video", __name__)
+_PRELOADED = (
+    "wan.generation",
+    "wan.cli.generate",
+    "wan.cli.report",
+    "wan.cli.compare",
+    "wan.runs.video",
+    "tests.assault.parts",
+)
 _numbers = count(1)
 
 
@@ -124,13 +132,22 @@ def _forked(words: list[str], cwd: Path, plan: str, env: dict[str, str]) -> Ende
 
 @cache
 def _server() -> Any:
-    """Where processes are forked from; it takes over what the environment says at the first of them."""
-    os.environ |= environment()
-    for name in [name for name in os.environ if name.startswith(_HUBS)]:
-        del os.environ[name]
+    """Where processes are forked from; it is started with ``environment()``."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
+    before = dict(os.environ)
+    _set_environment(environment())
+    try:
+        forkserver.ensure_running()
+    finally:
+        _set_environment(before)
     return context
+
+
+def _set_environment(values: Mapping[str, str]) -> None:
+    for name in [name for name in os.environ if name not in values]:
+        del os.environ[name]
+    os.environ.update(values)
 
 
 def _run_here(words: list[str], cwd: Path, plan: str, env: dict[str, str], out: Path, err: Path) -> None:

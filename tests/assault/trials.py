@@ -53,11 +53,14 @@ class Outcome:
         return self.tried - len(self.faults)
 
 
-def run_part(part: Part, folder: Path, *, sample: bool, say: Callable[[str], None]) -> Outcome:
-    """Try everything that a part holds."""
+def run_part(
+    part: Part, folder: Path, *, sample: bool, say: Callable[[str], None], match: Sequence[str] = ()
+) -> Outcome:
+    """Try everything that a part holds, or what has a word of ``match`` in its name."""
     start, faults = time.monotonic(), {}
     folder.mkdir(parents=True, exist_ok=True)
     plan = part.plan(folder, sample)
+    trials = [trial for trial in plan.trials if not match or any(word in trial.name for word in match)]
 
     def attempt(trial: Trial) -> tuple[Trial, str | None]:
         try:
@@ -66,14 +69,14 @@ def run_part(part: Part, folder: Path, *, sample: bool, say: Callable[[str], Non
             return trial, f"raised {type(error).__name__}: {error}"
 
     with ThreadPoolExecutor(plan.workers) as pool:
-        for number, (trial, fault) in enumerate(pool.map(attempt, plan.trials), start=1):
+        for number, (trial, fault) in enumerate(pool.map(attempt, trials), start=1):
             if fault is not None:
                 faults[trial.name] = " ".join(fault.split())[:600]
                 say(f"  FAILED {part.name}: {trial.name}: {faults[trial.name]}")
-            if number % 25 == 0 or number == len(plan.trials):
-                say(f"  {part.name}: {number} of {len(plan.trials)} tried, {len(faults)} failed")
+            if number % 25 == 0 or number == len(trials):
+                say(f"  {part.name}: {number} of {len(trials)} tried, {len(faults)} failed")
     return Outcome(
-        part=part, tried=len(plan.trials), faults=faults, left_out=plan.left_out, seconds=time.monotonic() - start
+        part=part, tried=len(trials), faults=faults, left_out=plan.left_out, seconds=time.monotonic() - start
     )
 
 
