@@ -28,6 +28,8 @@ def main(argv: Sequence[str]) -> int:
         parser.error("--update_docs writes the table of the whole assault; leave out --only, --match and --sample")
     start = time.monotonic()
     if args.folder:
+        if args.folder.exists():
+            parser.error(f"--folder {args.folder} exists; give a new one")
         args.folder.mkdir(parents=True)
         outcomes = _run(args.only or names, args.folder.absolute(), sample=args.sample, match=args.match)
     else:
