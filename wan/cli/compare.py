@@ -17,7 +17,6 @@ from wan.instruments.methods import (
     mode_help,
 )
 from wan.job import open_job_checkpoint
-from wan.runs.folders import claim_directory
 from wan.sampling.table import format_plan
 
 DESCRIPTION = f"""\
@@ -29,7 +28,8 @@ Compare shortcuts with the same-seed baseline: errors, PSNR, SSIM, motion, cost,
     {command_line("compare")} --from_runs outputs/BASELINE_RUN outputs/METHOD_RUN
 
 Both sides start from the same noise. Videos are measured as decoded floats in [0, 1], before mp4 coding; with several
-prompts or seeds the report gives mean, spread and the worst case with its picture.
+prompts or seeds the report gives mean, spread and the worst case with its picture. The same command continues a
+comparison that was stopped.
 """
 
 
@@ -62,14 +62,13 @@ def main(argv: Sequence[str]) -> None:
     from wan.loading.models import check_weights
 
     check_weights(checkpoint)
-    directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite)
-    print(f"{len(cases)} x {len(everything)} runs ({', '.join(method.name for method in everything)}) into {directory}")
     compare_and_write(
         job,
         everything,
         cases,
         checkpoint=checkpoint,
-        directory=directory,
+        output_dir=args.output_dir,
+        overwrite=args.overwrite,
         about={"comparison_mode": args.comparison_mode, "command": command_line("compare", *argv)},
         show_progress=not args.quiet,
         say=print,

@@ -29,14 +29,16 @@ Temporal continuity of a run: how much neighbouring latent frames differ at ever
     {command_line("continuity")} --num_frames 13 25 49 97
 
 Writes debug_latents/, continuity_analysis.png, expert_switch.png and continuity_statistics.json, and prints the early /
-middle / late table. --num_frames counts pixel frames (49 are 13 latent frames).
+middle / late table. --num_frames counts pixel frames (49 are 13 latent frames). The same command continues a sweep
+that was stopped, at the first run that is not complete.
 """
 
 
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     # imported here: torch and the measuring libraries take seconds that --help need not wait for
-    from wan.instruments.continuity import analyse_folder, analyse_study, compare_with, sweep
+    from wan.instruments.continuity import analyse_folder, analyse_study, compare_with, study_identity, sweep
+    from wan.instruments.unfinished import begin_or_continue
     from wan.loading.models import check_weights
     from wan.runs.debug_latents import check_debug_steps, find_debug_latents
     from wan.session import Session
@@ -55,12 +57,18 @@ def main(argv: Sequence[str]) -> None:
         studies = _studies(args)
         checkpoint = open_job_checkpoint(studies[0].job)
         check_weights(checkpoint)
-        directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite, stale=_STALE)
+        identity = study_identity(studies, checkpoint)
+        work = begin_or_continue(
+            args.output_dir, flag="--output_dir", identity=identity, overwrite=args.overwrite, stale=_STALE
+        )
+        directory = work.directory
         session = Session(studies[0].job, checkpoint=checkpoint, show_progress=not args.quiet)
         if len(studies) > 1:
             sweep(studies, session, directory, space=space, say=print)
+            work.finish()
             return
         run = analyse_study(studies[0], session, directory, space=space, say=print)
+        work.finish()
     if reference is not None:
         compare_with(run, reference, directory, space=space, names=(_name(args), str(args.compare)), say=print)
     print(f"\nresults: {directory}")

@@ -18,6 +18,8 @@ from wan.errors import InvalidInput, WanError
 
 _INTERRUPTED: Mapping[str, str] = {
     "generate": "what was computed is in the run folder, and --resume goes on with it",
+    "compare": "the same command continues",
+    "continuity": "the same command continues",
     "convert": "the same command continues",
     "download": "the same command resumes",
     "bench arena": "the same command continues",
