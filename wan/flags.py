@@ -6,16 +6,21 @@ whose value is not the default. So ``parse(argv_of(instance)) == instance``.
 """
 
 import argparse
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from decimal import Decimal
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
 from wan.commands import program
 from wan.errors import InvalidInput
+from wan.limits import finite, whole
+from wan.texts import path_of
 
 _KEY = "flag"
+_CHECKED: Mapping[Any, Callable[[str], Any]] = {float: finite, int: whole, Path: path_of}
+"""What reads values in place of Python's own types, which take NaN, infinity, and paths that no system has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,13 +60,25 @@ def flag(
 ) -> Any:
     """A dataclass field that is a flag; without ``names`` it is ``--<field>``."""
     description = Flag(
-        help=help, group=group, names=names, read=read, write=write, choices=choices, metavar=metavar, nargs=nargs
+        help=help,
+        group=group,
+        names=names,
+        read=_CHECKED.get(read, read),
+        write=write,
+        choices=choices,
+        metavar=metavar,
+        nargs=nargs,
     )
     return field(default=default, metadata={_KEY: description})
 
 
 class Parser(argparse.ArgumentParser):
     """argparse that reports a bad flag like every other bad input: one sentence, exit code 2."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for kind, read in _CHECKED.items():
+            self.register("type", kind, read)
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(f"{message}{self._flag_meant(message)} (see `{self.prog} --help`)")

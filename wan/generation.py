@@ -12,10 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from wan.analysis.debug import ANALYSIS_FOLDER, REPORT_NAME, DebugRun, open_debug
-from wan.job import Job, open_job_checkpoint
+from wan.job import Job, cut_texts, open_job_checkpoint
+from wan.limits import resolve_seed
 from wan.loading.layouts import Checkpoint
 from wan.models.devices import pick_device
-from wan.pipeline import Pipeline, resolve_seed
+from wan.pipeline import Pipeline
+from wan.pipeline_checks import refuse_engine
+from wan.request_checks import refuse_bad_folders
 from wan.runs import (
     IMAGE_NAME,
     LATENTS_NAME,
@@ -41,10 +44,12 @@ Say = Callable[[str], None]
 
 def generate(job: Job, *, say: Say, show_progress: bool = True) -> Path:
     """Make what a job asks for, in a run folder of its own; returns the file that was made."""
+    refuse_bad_folders(job.request)
     checkpoint = open_job_checkpoint(job)
     device = pick_device(job.request.machine.device)
+    refuse_engine(job.request.machine, job.config, device)
     tag = price(job.plan, checkpoint.denoiser_size)
-    for line in (*job.notices, format_plan(job.plan), format_price(tag)):
+    for line in (*job.notices, *cut_texts(job, checkpoint), format_plan(job.plan), format_price(tag)):
         say(line)
     debug = _open_debug(job, say)
     seed = resolve_seed(job.request.seed)
@@ -247,7 +252,7 @@ def initial_record(job: Job, checkpoint: Checkpoint, *, seed: int, device: str) 
         "seed": seed,
         "command": job.request.command(seed=seed),
         "settings": job.record() | {"device": device},
-        "adjustments": list(job.notices),
+        "adjustments": [*job.notices, *cut_texts(job, checkpoint)],
         "forwards": _planned_forwards(plan) | {"executed": 0},
         "versions": environment_versions(device),
         "checkpoint": checkpoint_identity(checkpoint.path),
@@ -263,4 +268,6 @@ def _planned_forwards(plan: Plan) -> dict[str, Any]:
 
 def run_metadata(record: RunRecord) -> dict[str, str]:
     """What the files of a run carry with them."""
-    return {name: str(record.sections[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
+    found = {name: str(record.sections[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
+    image = record.sections["settings"].get("image_sha256")
+    return found | ({"image_sha256": image} if image else {})

@@ -1,7 +1,6 @@
 """What the entry classes share: the official constructor, text encoding, sampling and decoding of one checkpoint."""
 
 import functools
-import secrets
 import threading
 import warnings
 from collections.abc import Sequence
@@ -15,13 +14,9 @@ from torch import Tensor
 
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
+from wan.limits import resolve_seed
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
-from wan.loading.models import (
-    check_weights,
-    load_image_encoder,
-    load_vae,
-    prepare_expert,
-)
+from wan.loading.models import check_weights, load_image_encoder, load_vae, prepare_expert
 from wan.loading.text_source import TextSource
 from wan.loading.vocabulary import read_vocabulary
 from wan.models.attention import check_attention
@@ -33,7 +28,14 @@ from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_stor
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
-from wan.pipeline_checks import at_least, refuse_multi_gpu, refuse_offload, refuse_other_entry
+from wan.pipeline_checks import (
+    at_least,
+    checked_texts,
+    input_notices,
+    refuse_multi_gpu,
+    refuse_offload,
+    refuse_other_entry,
+)
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.conditioning import LatentInput, TextOnly
@@ -105,8 +107,7 @@ class Pipeline:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
-        ``offload_model`` of every ``generate``; ``text_cache`` is a folder,
-        ``engine`` how the forwards are computed.
+        ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed.
         ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
@@ -245,6 +246,7 @@ class Pipeline:
     ) -> Tensor:
         """What every ``generate`` does once it knows the video's shape: a video (3, N, H, W)."""
         offload = self._asked_offload or ("expert" if offload_model else "none")
+        texts, seed = checked_texts(prompt, negative_prompt or self.config.sample_neg_prompt), resolve_seed(seed)
         settings = settings_from(
             self.config,
             solver=solver,
@@ -255,14 +257,14 @@ class Pipeline:
             has_image=image is not None,
         )
         plan = plan_run(self.config, settings, geometry, ckpt_dir=self._checkpoint.path)
-        for notice in plan.notices:
+        for notice in (*plan.notices, *input_notices(self._texts, self.device, texts, seed)):
             warn(notice)
         conditioning = self.condition(image, geometry)
-        contexts = self.encode(prompt, negative_prompt, offload=offload)
+        contexts = self.encode(*texts.values(), offload=offload)
         latents = self.sample(
             plan,
             contexts,
-            seed=resolve_seed(seed),
+            seed=seed,
             conditioning=conditioning,
             offload=offload,
             observers=[CollapseGuard(plan, warn), *observers],
@@ -275,7 +277,7 @@ class Pipeline:
             return self._vae.encode(video.to(self.device))
 
     def _encode_image(self, pixels: Tensor) -> Tensor:
-        """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped at once."""
+        """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped."""
         dtype = at_least(torch.float16, self.dtype)
         return load_image_encoder(self._checkpoint, dtype=dtype, device=self.device).encode(pixels.to(self.device))
 
@@ -290,8 +292,3 @@ class Pipeline:
 def warn(sentence: str) -> None:
     """Tell a caller of the library what the command prints."""
     warnings.warn(sentence, stacklevel=4)
-
-
-def resolve_seed(seed: int) -> int:
-    """A negative seed means a random one, as upstream."""
-    return seed if seed >= 0 else secrets.randbelow(2**31)

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
-from wan.job import Job, open_job_checkpoint, prepare
+from wan.job import Job, cut_texts, open_job_checkpoint, prepare
 from wan.loading.layouts import find_checkpoint_dir
 from wan.loading.vocabulary import read_vocabulary
+from wan.memory import need_of, why_too_little
 from wan.request import OUTPUT, add_request_flags, request_of
-from wan.sampling.price import DenoiserSize, price, published_size
+from wan.request_checks import refuse_bad_folders
+from wan.sampling.price import price, published_size
 from wan.sampling.table import format_plan, format_price
 
 
@@ -18,7 +20,9 @@ def main(argv: Sequence[str]) -> None:
     job = prepare(request_of(args), needs_image=not (args.dry_run or args.list_vocabulary))
     if args.list_vocabulary:
         list_vocabulary(job)
-    elif args.dry_run:
+        return
+    refuse_bad_folders(job.request)
+    if args.dry_run:
         dry_run(job)
     else:
         # imported here: torch, diffusers and transformers take seconds that --help and --dry_run need not wait for
@@ -46,8 +50,17 @@ def build_parser() -> Parser:
 
 def dry_run(job: Job) -> None:
     """Print the plan and its price; no weight is loaded, not even torch is imported."""
-    tag = price(job.plan, _denoiser_size(job))
-    for line in (*job.notices, format_plan(job.plan), format_price(tag)):
+    machine, notices = job.request.machine, list(job.notices)
+    if job.request.ckpt_dir or job.config.bundled_checkpoint:
+        checkpoint = open_job_checkpoint(job)
+        size = checkpoint.denoiser_size
+        notices += cut_texts(job, checkpoint)
+    else:
+        size = published_size(job.config)
+        # only a notice: without a checkpoint a plan is priced, perhaps for another machine
+        reason = why_too_little(need_of(job.config, size, job.geometry, machine=machine), machine)
+        notices += [reason] if reason else []
+    for line in (*notices, format_plan(job.plan), format_price(price(job.plan, size))):
         print(line)
 
 
@@ -58,9 +71,3 @@ def list_vocabulary(job: Job) -> None:
             f"--list_vocabulary is for closed vocabularies, and {job.config.name} has an open one: drop it"
         )
     print(" ".join(read_vocabulary(find_checkpoint_dir(job.config, job.request.ckpt_dir))))
-
-
-def _denoiser_size(job: Job) -> DenoiserSize:
-    if job.request.ckpt_dir or job.config.bundled_checkpoint:
-        return open_job_checkpoint(job).denoiser_size
-    return published_size(job.config)

@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from wan.errors import InvalidInput
 from wan.runs.atomic import atomic_path
+from wan.texts import encodable
 
 LATENTS_KEY = "latents"
 
@@ -17,7 +18,7 @@ def save_latents(path: Path, latents: torch.Tensor, *, metadata: Mapping[str, st
     """Write latents (C, F, h, w) float32, with ``metadata`` in the header; OSError when that fails."""
     assert latents.ndim == 4 and latents.dtype == torch.float32, (latents.shape, latents.dtype)
     tensors = {LATENTS_KEY: latents.detach().cpu().contiguous()}
-    content = save(tensors, metadata=dict(metadata))
+    content = save(tensors, metadata={name: encodable(text) for name, text in metadata.items()})
     with atomic_path(path) as temporary:
         # not save_file: it makes the file readable to its owner only, whatever the umask says
         temporary.write_bytes(content)
