@@ -151,6 +151,22 @@ def add_flags(groups: Groups, cls: type, *, leave_out: Collection[str] = ()) -> 
         )
 
 
+def with_whole_paths(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """The same words, with every path that follows a flag for paths as one that means the same in every folder."""
+    takes_path = {
+        name for action in parser._actions if action.type in (Path, path_of) for name in action.option_strings
+    }
+    words, is_path = [], False
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if word.startswith("--"):
+            is_path = name in takes_path
+            words.append(f"{name}={Path(value).absolute()}" if is_path and equals else word)
+        else:
+            words.append(str(Path(word).absolute()) if is_path else word)
+    return words
+
+
 def values_of(cls: type, args: argparse.Namespace) -> dict[str, Any]:
     """The parsed values of a dataclass's flags by field; lists become tuples."""
     values = {one.name: getattr(args, one.name) for one in _flag_fields(cls)}

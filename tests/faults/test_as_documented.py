@@ -17,6 +17,7 @@ from tests.faults.conftest import TINY, Make
 from wan.cli.main import run
 from wan.commands import SOURCE_DIR
 from wan.configs import parse_size
+from wan.flags import with_whole_paths
 from wan.image_input import open_picture
 from wan.request import Request
 from wan.runs.latents import load_latents
@@ -112,6 +113,28 @@ def test_every_path_of_a_recorded_command_is_whole(monkeypatch: pytest.MonkeyPat
     words = shlex.split(request.command(seed=0))
     assert {str(tmp_path / name) for name in ("model", "a.png", "results", "debug", "plan.json")} <= set(words)
     assert not {"--save_file", "--overwrite"} & set(words)
+
+
+def test_the_command_of_a_comparison_has_whole_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from wan.cli.compare import build_parser
+
+    monkeypatch.chdir(tmp_path)
+    argv = [
+        "--ckpt_dir",
+        "model",
+        "--prompt",
+        "model",
+        "--image=a.png",
+        "--from_runs",
+        "a",
+        "b",
+        "--seed",
+        "0",
+        "--quiet",
+    ]
+    expected = ["--ckpt_dir", f"{tmp_path}/model", "--prompt", "model", f"--image={tmp_path}/a.png"]
+    expected += ["--from_runs", f"{tmp_path}/a", f"{tmp_path}/b", "--seed", "0", "--quiet"]
+    assert with_whole_paths(build_parser(), argv) == expected
 
 
 def test_the_hash_of_the_picture_is_that_of_its_file(tmp_path: Path) -> None:

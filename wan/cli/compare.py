@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wan.analysis.plots import require_plotting
-from wan.commands import command_line
+from wan.commands import command_line, replay_line
 from wan.errors import InvalidInput
-from wan.flags import Groups, Parser, make_parser
+from wan.flags import Groups, Parser, make_parser, with_whole_paths
 from wan.instruments.flags import add_measuring_flags, cases_from, first_of_several, measured_job
 from wan.instruments.methods import (
     MODES,
@@ -72,7 +72,10 @@ def main(argv: Sequence[str]) -> None:
         cases,
         checkpoint=checkpoint,
         directory=directory,
-        about={"comparison_mode": args.comparison_mode, "command": command_line("compare", *argv)},
+        about={
+            "comparison_mode": args.comparison_mode,
+            "command": replay_line("compare", *with_whole_paths(build_parser(), argv)),
+        },
         show_progress=not args.quiet,
         say=print,
     )
