@@ -155,7 +155,7 @@ def test_dry_run_of_every_task_needs_neither_weights_nor_torch(task: str) -> Non
         (["--task", "t2v-demo", "--sample_steps", "0"], "--sample_steps 0 must be at least 1"),
         (["--task", "t2v-demo", "--device", "toaster"], "--device 'toaster' is not a device name"),
         (["--task", "t2v-demo", "--nonsense"], "unrecognized arguments"),
-        (["--task", "t2v-demo", "--output_dir", "/dev/null/x"], "--output_dir /dev/null/x cannot hold a run folder"),
+        (["--task", "t2v-demo", "--output_dir", "/dev/null/x"], "--output_dir /dev/null/x cannot hold results"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

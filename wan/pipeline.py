@@ -13,13 +13,9 @@ from torch import Tensor
 
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
+from wan.limits import resolve_seed
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
-from wan.loading.models import (
-    check_weights,
-    load_image_encoder,
-    load_vae,
-    prepare_expert,
-)
+from wan.loading.models import check_weights, load_image_encoder, load_vae, prepare_expert
 from wan.loading.text_source import TextSource
 from wan.loading.vocabulary import read_vocabulary
 from wan.models.attention import check_attention
@@ -31,7 +27,15 @@ from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_stor
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
-from wan.pipeline_checks import at_least, refuse_multi_gpu, refuse_offload, refuse_other_entry, resolve_seed, warn
+from wan.pipeline_checks import (
+    at_least,
+    checked_texts,
+    input_notices,
+    refuse_multi_gpu,
+    refuse_offload,
+    refuse_other_entry,
+    warn,
+)
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.conditioning import LatentInput, TextOnly
@@ -105,8 +109,7 @@ class Pipeline:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
-        ``offload_model`` of every ``generate``; ``text_cache`` is a folder,
-        ``engine`` how the forwards are computed.
+        ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed.
         ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
@@ -257,6 +260,7 @@ class Pipeline:
     ) -> Tensor:
         """What every ``generate`` does once it knows the video's shape: a video (3, N, H, W)."""
         offload = self._asked_offload or ("expert" if offload_model else "none")
+        texts, seed = checked_texts(prompt, negative_prompt or self.config.sample_neg_prompt), resolve_seed(seed)
         settings = settings_from(
             self.config,
             solver=solver,
@@ -267,14 +271,14 @@ class Pipeline:
             has_image=image is not None,
         )
         plan = plan_run(self.config, settings, geometry, ckpt_dir=self._checkpoint.path)
-        for notice in plan.notices:
+        for notice in (*plan.notices, *input_notices(self._texts, self.device, texts, seed)):
             warn(notice)
         conditioning = self.condition(image, geometry)
-        contexts = self.encode(prompt, negative_prompt, offload=offload)
+        contexts = self.encode(*texts.values(), offload=offload)
         latents = self.sample(
             plan,
             contexts,
-            seed=resolve_seed(seed),
+            seed=seed,
             conditioning=conditioning,
             offload=offload,
             observers=[CollapseGuard(plan, warn), *observers],
@@ -287,7 +291,7 @@ class Pipeline:
             return self._vae.encode(video.to(self.device))
 
     def _encode_image(self, pixels: Tensor) -> Tensor:
-        """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped at once."""
+        """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped."""
         dtype = at_least(torch.float16, self.dtype)
         return load_image_encoder(self._checkpoint, dtype=dtype, device=self.device).encode(pixels.to(self.device))
 

@@ -11,7 +11,8 @@ from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
 from wan.instruments.flags import add_measuring_flags, measured_job
-from wan.job import open_job_checkpoint, vary
+from wan.job import cut_texts, open_job_checkpoint, vary
+from wan.limits import check_seed
 from wan.runs.folders import claim_directory
 from wan.sampling.plan import Plan
 
@@ -45,11 +46,11 @@ def main(argv: Sequence[str]) -> None:
 
     require_plotting()
     space = _space(args)
-    reference = None if args.compare is None else find_debug_latents(Path(args.compare))
+    reference = None if args.compare is None else find_debug_latents(args.compare)
     if reference is not None:
         check_debug_steps(reference)
     if args.from_run is not None:
-        folder = find_debug_latents(Path(args.from_run))
+        folder = find_debug_latents(args.from_run)
         check_debug_steps(folder)
         directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite)
         run = analyse_folder(folder, directory, space=space, title=str(args.from_run), say=print)
@@ -57,6 +58,8 @@ def main(argv: Sequence[str]) -> None:
         studies = _studies(args)
         checkpoint = open_job_checkpoint(studies[0].job)
         check_weights(checkpoint)
+        for notice in cut_texts(studies[0].job, checkpoint):
+            print(notice)
         identity = study_identity(studies, checkpoint)
         work = begin_or_continue(
             args.output_dir, flag="--output_dir", identity=identity, overwrite=args.overwrite, stale=_STALE
@@ -82,8 +85,10 @@ def build_parser() -> Parser:
         "--space", choices=SPACES, help="what the figure and the table show: x_t (default), x0 or eps; the JSON has all"
     )
     group.add_argument("--use_epsilon", action="store_true", help="the same as --space eps")
-    group.add_argument("--from_run", metavar="DIR", help="analyse a run made earlier with --enable_debug; no model")
-    group.add_argument("--compare", metavar="DIR", help="overlay another run's debug latents, the reference")
+    group.add_argument(
+        "--from_run", type=Path, metavar="DIR", help="analyse a run made earlier with --enable_debug; no model"
+    )
+    group.add_argument("--compare", type=Path, metavar="DIR", help="overlay another run's debug latents, the reference")
     add_measuring_flags(groups, output_dir="continuity_analysis", several=False)
     _add_lists(groups["lists make a sweep: one run each, one figure"])
     parser.set_defaults(frame_num=None, sample_steps=None)
@@ -145,6 +150,7 @@ def _studies(args: argparse.Namespace) -> "list[Study]":
         raise InvalidInput("--compare overlays two single runs; leave it out of a sweep")
     if args.seed < 0:
         raise InvalidInput(f"--seed {args.seed} must be 0 or more")
+    check_seed(args.seed, name="--seed")
     first = measured_job(args, frame_num=frame_nums[0], sample_steps=step_counts[0])
     studies = []
     for frame_num in frame_nums:
