@@ -208,9 +208,8 @@ class Pipeline:
             set_up=engine.set_up,
         )
         solver, latent_input = solver or make_solver(plan), conditioning.latent_input
-        if start is None:
-            state = begin(plan, noise=noise, solver=solver, latent_input=latent_input)
-        else:
+        state = begin(plan, noise=noise, solver=solver, latent_input=latent_input)
+        if start is not None:
             state, experts = start.sampler_state(solver), start.experts(experts, plan)
         with self._turn:
             return sample(
@@ -223,15 +222,13 @@ class Pipeline:
                 observers=observers,
             )
 
-    @explained_out_of_memory()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
-        with self._turn:  # the VAE remembers frames while it decodes
-            return self._vae.decode(latents.to(self.device))
+        return torch.cat(list(self.decode_frames(latents)), dim=1)
 
     def decode_frames(self, latents: Tensor) -> Iterator[Tensor]:
         """The same piece by piece, (3, n, H, W): memory does not grow with the length of the video."""
-        with explained_out_of_memory(), self._turn:
+        with explained_out_of_memory(), self._turn:  # the VAE remembers frames while it decodes
             yield from self._vae.frames(latents.to(self.device))
 
     def unknown_words(self, text: str) -> list[str]:
@@ -299,5 +296,4 @@ class Pipeline:
         if mode == "none":
             return self._kept_experts
         self._kept_experts.clear()
-        order = [stage.expert for stage in plan.stages]
-        return expert_store(mode, self._prepare_expert, device=self.device, order=order)
+        return expert_store(mode, self._prepare_expert, device=self.device, order=[one.expert for one in plan.stages])
