@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from wan.conditioned import Conditioning
 from wan.errors import InvalidInput
 from wan.models.denoiser import BindNetwork, ImageConditioned, TextConditioned
 from wan.models.images import checked, stretched, to_pixels
-from wan.pipeline import Conditioning, Pipeline
+from wan.pipeline import Pipeline
 from wan.pipeline_checks import warn
 from wan.sampling.conditioning import ImageChannels, image_channels
 from wan.sampling.geometry import Geometry

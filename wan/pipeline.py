@@ -3,7 +3,6 @@
 import functools
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypedDict, Unpack
 
@@ -11,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from wan.conditioned import TEXT_ONLY, Conditioning
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.limits import resolve_seed
@@ -20,7 +20,6 @@ from wan.loading.text_source import TextSource
 from wan.loading.vocabulary import read_vocabulary
 from wan.models.attention import check_attention
 from wan.models.cache import WrapDenoiser, as_it_is
-from wan.models.denoiser import BindNetwork, TextConditioned
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.engine import EXACT, Engine
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
@@ -38,7 +37,6 @@ from wan.pipeline_checks import (
 )
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
-from wan.sampling.conditioning import LatentInput, TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guard import CollapseGuard
 from wan.sampling.guidance import Branch
@@ -52,17 +50,6 @@ from wan.settings import settings_from
 from wan.shortcuts import ShortcutArgs, shortcuts_from
 
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Conditioning:
-    """What a video is conditioned on besides its text: through the denoiser's input, and through its attention."""
-
-    latent_input: LatentInput
-    bind: BindNetwork = TextConditioned
-
-
-TEXT_ONLY = Conditioning(latent_input=TextOnly())
 
 
 class SamplingArgs(TypedDict, total=False):
@@ -189,9 +176,7 @@ class Pipeline:
         ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
         ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
         their networks (``wan.models.network_cache``), ``completion`` and ``solver`` stand in for the plan's, ``engine``
-        for the constructor's. ``start``: go on after the steps that an interrupted run has done.
-
-        One call runs at a time, because a stage sets up the networks for itself: another thread's call waits.
+        for the constructor's. ``start``: where an interrupted run goes on. Another thread's call waits for this one.
         """
         planned, mode = cache_of(plan), offload or self._offload
         network = cache or planned.network
@@ -207,17 +192,16 @@ class Pipeline:
             cache=network,
             set_up=engine.set_up,
         )
-        solver, latent_input = solver or make_solver(plan), conditioning.latent_input
-        state = begin(plan, noise=noise, solver=solver, latent_input=latent_input)
+        state = begin(plan, noise=noise, solver=solver or make_solver(plan), latent_input=conditioning.latent_input)
         if start is not None:
-            state, experts = start.sampler_state(solver), start.experts(experts, plan)
+            state, experts = start.sampler_state(state.solver), start.experts(experts, plan)
         with self._turn:
             return sample(
                 left,
                 state,
                 contexts=contexts,
                 experts=experts,
-                latent_input=latent_input,
+                latent_input=conditioning.latent_input,
                 completion=completion or completion_for(plan.frame_completion),
                 observers=observers,
             )

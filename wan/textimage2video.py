@@ -6,8 +6,9 @@ from typing import Unpack
 from PIL import Image
 from torch import Tensor
 
+from wan.conditioned import TEXT_ONLY, Conditioning
 from wan.models.images import checked, covered, to_pixels
-from wan.pipeline import TEXT_ONLY, Conditioning, Pipeline
+from wan.pipeline import Pipeline
 from wan.pipeline_checks import warn
 from wan.sampling.conditioning import FirstFrame
 from wan.sampling.geometry import Geometry, geometry_for
