@@ -82,6 +82,7 @@ MACHINES = st.builds(
     attention=st.sampled_from(ATTENTIONS),
     batch_cfg=st.booleans(),
     compile=st.booleans(),
+    ignore_memory_check=st.booleans(),
 )
 
 

@@ -69,6 +69,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def set_up(steps: int) -> None:
         def on_step_end(self: ResumeFile, event: StepEvent) -> None:
             keep(self, event)
+            self.wait()
             SIZES.append(self.path.stat().st_size)
             if event.step.index + 1 == steps:
                 raise Stopped
@@ -135,6 +136,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         def on_step_end(self: ResumeFile, event: StepEvent) -> None:
             keep(self, event)
+            self.wait()
             if event.step.index == 2:
                 raise Stopped
 
@@ -258,7 +260,7 @@ def test_a_full_disk_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wan.run_parts.save_state", full)
+    monkeypatch.setattr("wan.run_parts.Packed.write", full)
     run = made(SHORT, tmp_path)
     record = load_record(run)
     assert record["status"] == "finished"

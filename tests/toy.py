@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wan.pipeline import TEXT_ONLY, Conditioning
+from wan.conditioned import TEXT_ONLY, Conditioning
 from wan.sampling.completion import completion_for
 from wan.sampling.conditioning import TextOnly
 from wan.sampling.geometry import Geometry

@@ -63,6 +63,15 @@ def command_line(name: str, *words: str | Path) -> str:
     return " ".join([program(name), *map(quoted, words)])
 
 
+def replay_line(name: str, *words: str | Path) -> str:
+    """The same, for any folder: in a clone with the whole path of the program."""
+    if not in_clone():
+        return command_line(name, *words)
+    door = (COMMANDS[name].door or "").split()
+    assert door, name
+    return " ".join(["python", quoted(SOURCE_DIR / door[0]), *door[1:], *map(quoted, words)])
+
+
 def quoted(word: str | Path) -> str:
     """One word as the system's shell wants it."""
     return subprocess.list2cmdline([str(word)]) if os.name == "nt" else shlex.quote(str(word))

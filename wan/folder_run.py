@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -107,19 +108,22 @@ class FolderRun:
             "forwards": session.pipeline.forward_counter,
             "guard": guard,
         } | ({"probe": self.debug.probe} if self.debug else {})
-        if not job.request.no_resume_file:
-            observers.append(ResumeFile(path=self.state_path, run=self._name, watched=watched, warn=self._notice))
         start = self._snapshot(session.device)
         if start is not None:
             start.restore_watched(watched)
             self.say(f"going on after step {start.steps_done} of {len(job.plan.steps)}")
-        try:
-            return session.sample(
-                job.plan, prompt=job.prompt, seed=self.seed, observers=observers, timer=timer, start=start
-            ).latents
-        except BaseException:
-            self._keep_partial(last.event, session.pipeline)
-            raise
+        with ExitStack() as stack:
+            if not job.request.no_resume_file:
+                resume_file = ResumeFile(self.state_path, run=self._name, watched=watched, warn=self._notice)
+                stack.callback(resume_file.close)
+                observers.append(resume_file)
+            try:
+                return session.sample(
+                    job.plan, prompt=job.prompt, seed=self.seed, observers=observers, timer=timer, start=start
+                ).latents
+            except BaseException:
+                self._keep_partial(last.event, session.pipeline)
+                raise
 
     def _snapshot(self, device: torch.device) -> Snapshot | None:
         """Where the run was stopped; None before its first step."""

@@ -10,10 +10,12 @@ import torch
 
 from wan.analysis.debug import DebugRun, open_debug
 from wan.folder_run import FolderRun, Say
-from wan.job import Job, open_job_checkpoint
+from wan.job import Job, cut_texts, open_job_checkpoint
+from wan.limits import resolve_seed
 from wan.loading.models import check_weights
 from wan.models.devices import pick_device
-from wan.pipeline_checks import resolve_seed
+from wan.pipeline_checks import refuse_engine
+from wan.request_checks import refuse_bad_folders
 from wan.resuming import EarlierRun
 from wan.run_sections import initial_record
 from wan.runs import RunRecord, create_run_directory
@@ -26,11 +28,13 @@ from wan.sampling.table import format_plan, format_price
 
 def generate(job: Job, *, say: Say, show_progress: bool = True) -> Path:
     """Make what a job asks for, in a run folder of its own; returns the file that was made."""
+    refuse_bad_folders(job.request)
     checkpoint = open_job_checkpoint(job)
     check_weights(checkpoint)
     device = pick_device(job.request.machine.device)
+    refuse_engine(job.request.machine, job.config, device)
     tag = price(job.plan, checkpoint.denoiser_size)
-    for line in (*job.notices, format_plan(job.plan), format_price(tag)):
+    for line in (*job.notices, *cut_texts(job, checkpoint), format_plan(job.plan), format_price(tag)):
         say(line)
     debug = _open_debug(job, say)
     seed = resolve_seed(job.request.seed)

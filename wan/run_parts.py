@@ -1,6 +1,7 @@
 """What watches a run in its folder: its newest latents, its resume file, and the time of its phases."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from wan.runs.state_file import save_state
+from wan.runs.state_file import Packed
 from wan.sampling.carried import Carries
 from wan.sampling.observers import Observer, StepEvent
 from wan.sampling.snapshot import Snapshot, take
@@ -25,30 +26,47 @@ class LastLatents(Observer):
         self.event = event
 
 
-@dataclass(kw_only=True, slots=True)
 class ResumeFile(Observer):
     """Puts everything that the run carries on disk after every step: one file, replaced in place.
 
-    ``watched``: what counts and measures beside the run, by name. It stands last among the observers.
+    A step waits only until the state is copied; a thread writes it while the next step runs. ``watched``: what counts
+    and measures beside the run, by name. It stands last among the observers; ``close`` it.
     """
 
-    path: Path
-    run: str
-    watched: Mapping[str, Carries]
-    warn: Callable[[str], None]
-    _has_failed: bool = False
+    def __init__(self, path: Path, *, run: str, watched: Mapping[str, Carries], warn: Callable[[str], None]) -> None:
+        self.path = path
+        self._run = run
+        self._watched = watched
+        self._warn = warn
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="resume-file")
+        self._writing: Future[None] | None = None
+        self._has_failed = False
 
     def on_step_end(self, event: StepEvent) -> None:
-        snapshot = take(event, self.watched)
+        self.wait()
+        snapshot = take(event, self._watched)
+        packed = Packed.of({name: getattr(snapshot, name) for name in Snapshot.__slots__})
+        self._writing = self._thread.submit(packed.write, self.path, run=self._run)
+
+    def wait(self) -> None:
+        """Until the last state is on disk, or could not be written, which is said once: the video is worth more than
+        the way back."""
+        writing, self._writing = self._writing, None
         try:
-            save_state(self.path, {name: getattr(snapshot, name) for name in Snapshot.__slots__}, run=self.run)
-        except OSError as error:  # the video is worth more than the way back
+            if writing is not None:
+                writing.result()
+        except OSError as error:
             if not self._has_failed:
-                self.warn(
+                self._warn(
                     f"the resume file {self.path} cannot be written ({error.strerror or error}); the run goes on, and "
                     "if it is stopped, it resumes from the last step that could be kept"
                 )
             self._has_failed = True
+
+    def close(self) -> None:
+        """Wait, and end the thread."""
+        self.wait()
+        self._thread.shutdown()
 
 
 @dataclass(slots=True)

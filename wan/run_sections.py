@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from wan.job import Job
+from wan.job import Job, cut_texts
 from wan.loading.layouts import Checkpoint
 from wan.resuming import resume_record
 from wan.runs import RunRecord, checkpoint_identity, environment_versions
@@ -24,7 +24,7 @@ def initial_record(job: Job, checkpoint: Checkpoint, *, seed: int, device: str) 
         "seed": seed,
         "command": job.request.command(seed=seed),
         "settings": job.record() | {"device": device},
-        "adjustments": list(job.notices),
+        "adjustments": [*job.notices, *cut_texts(job, checkpoint)],
         "forwards": planned_forwards(plan) | {"executed": 0},
         "versions": environment_versions(device),
         "checkpoint": checkpoint_identity(checkpoint.path),

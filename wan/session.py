@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 import wan
+from wan.conditioned import Conditioning
 from wan.job import Job, open_job_checkpoint
 from wan.loading.layouts import Checkpoint
 from wan.loading.models import silence_loading_bars
@@ -21,7 +22,7 @@ from wan.models.denoiser import batched, one_by_one
 from wan.models.devices import pick_device
 from wan.models.engine import Engine
 from wan.models.network_cache import CacheNetwork
-from wan.pipeline import Conditioning, Pipeline
+from wan.pipeline import Pipeline
 from wan.sampling.geometry import Geometry
 from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepTimer, TimerResume
 from wan.sampling.plan import Plan, excerpt

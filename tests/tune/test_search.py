@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.toy import toy_plan
+from wan.runs.journal import Journal
 from wan.sampling.plan import Expert, Seen
 from wan.sampling.schedule import FITTED
 from wan.sampling.update import LinearUpdate
-from wan.tune.journal import Journal
-from wan.tune.search import LAST_MOVE, MIN_SIGMA, candidate, coordinate_search, moved
+from wan.tune.search import LAST_MOVE, MIN_SIGMA, candidate, coordinate_search, moved, thinned, thinning_trials
 from wan.tune.trials import Trial, TrialLog, robust
 
 START, BEST = (1.0, 0.9, 0.7, 0.3), (1.0, 0.95, 0.6, 0.2)
@@ -57,6 +57,36 @@ def test_it_ends_with_its_trials(most: int) -> None:
     best = coordinate_search(trial(START), make, accept=lambda one: None)
     assert len(made) == most
     assert best.objective == max([trial(START).objective, *(one.objective for one in made)])
+
+
+USEFUL = {0.9: 5.0, 0.8: 1.0, 0.7: 9.0, 0.6: 2.0, 0.5: 7.0}
+
+
+def useful(sigmas: tuple[float, ...]) -> Trial:
+    """Every step is worth what ``USEFUL`` says."""
+    return Trial(sigmas=sigmas, updates=(), seen=(), quality=(sum(USEFUL.get(sigma, 0.0) for sigma in sigmas),))
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"), [(5, (1.0, 0.9, 0.7, 0.6, 0.5)), (4, (1.0, 0.9, 0.7, 0.5)), (2, (1.0, 0.7)), (1, (1.0,))]
+)
+def test_a_plan_loses_the_step_that_matters_least_again_and_again(count: int, kept: tuple[float, ...]) -> None:
+    made: list[Trial] = []
+
+    def make(sigmas: tuple[float, ...]) -> Trial:
+        made.append(useful(sigmas))
+        return made[-1]
+
+    best = thinned((1.0, *USEFUL), count, make)
+    assert best is not None and best.sigmas == kept
+    assert len(made) == thinning_trials(6, count)
+
+
+def test_thinning_gives_up_when_the_trials_are_used_up() -> None:
+    make, made = counted(4)
+    assert thinned((*BEST, 0.1), 3, lambda sigmas: useful(sigmas) if make(BEST) else None) is None
+    assert len(made) == 4
+    assert thinned(BEST, len(BEST), make) is None
 
 
 def test_a_flat_objective_ends_too() -> None:

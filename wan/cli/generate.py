@@ -7,10 +7,12 @@ from pathlib import Path
 from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
-from wan.job import Job, open_job_checkpoint, prepare
+from wan.job import Job, cut_texts, open_job_checkpoint, prepare
 from wan.loading.layouts import find_checkpoint_dir
 from wan.loading.vocabulary import read_vocabulary
+from wan.memory import need_of, why_too_little
 from wan.request import OUTPUT, add_request_flags, request_of
+from wan.request_checks import refuse_bad_folders
 from wan.resuming import earlier_run
 from wan.sampling.carried_size import carried_bytes
 from wan.sampling.price import DenoiserSize, price, published_size
@@ -25,7 +27,9 @@ def main(argv: Sequence[str]) -> None:
     job = prepare(request_of(args), needs_image=not (args.dry_run or args.list_vocabulary))
     if args.list_vocabulary:
         list_vocabulary(job)
-    elif args.dry_run:
+        return
+    refuse_bad_folders(job.request)
+    if args.dry_run:
         dry_run(job)
     else:
         # imported here: torch, diffusers and transformers take seconds that --help and --dry_run need not wait for
@@ -61,9 +65,18 @@ def build_parser() -> Parser:
 
 def dry_run(job: Job) -> None:
     """Print the plan and its price; no weight is loaded, not even torch is imported."""
-    size = _denoiser_size(job)
+    machine, notices = job.request.machine, list(job.notices)
+    if job.request.ckpt_dir or job.config.bundled_checkpoint:
+        checkpoint = open_job_checkpoint(job)
+        size = checkpoint.denoiser_size
+        notices += cut_texts(job, checkpoint)
+    else:
+        size = published_size(job.config)
+        # only a notice: without a checkpoint a plan is priced, perhaps for another machine
+        reason = why_too_little(need_of(job.config, size, job.geometry, machine=machine), machine)
+        notices += [reason] if reason else []
     tag = price(job.plan, size)
-    for line in (*job.notices, format_plan(job.plan), format_price(tag), *_resume_line(job, size)):
+    for line in (*notices, format_plan(job.plan), format_price(tag), *_resume_line(job, size)):
         print(line)
 
 
@@ -97,9 +110,3 @@ def _resume_line(job: Job, size: DenoiserSize) -> list[str]:
 
 def _said(args: argparse.Namespace) -> Callable[[str], None]:
     return (lambda line: None) if args.quiet else print
-
-
-def _denoiser_size(job: Job) -> DenoiserSize:
-    if job.request.ckpt_dir or job.config.bundled_checkpoint:
-        return open_job_checkpoint(job).denoiser_size
-    return published_size(job.config)

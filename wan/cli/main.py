@@ -5,7 +5,6 @@ Exit codes of every command: 0; 2 for what a user asked for and cannot have; 1 f
 
 import difflib
 import importlib
-import os
 import signal
 import sys
 import threading
@@ -14,10 +13,13 @@ from contextlib import contextmanager
 
 import wan
 from wan.commands import COMMANDS, in_clone, module_of, program
+from wan.console import flush_streams, lasting_streams
 from wan.errors import InvalidInput, WanError
 
 _INTERRUPTED: Mapping[str, str] = {
     "generate": "what was computed is in the run folder, and --resume goes on with it",
+    "compare": "the same command continues",
+    "continuity": "the same command continues",
     "convert": "the same command continues",
     "download": "the same command resumes",
     "bench arena": "the same command continues",
@@ -69,18 +71,25 @@ def label_of(name: str) -> str:
 
 def explained(label: str, call: Callable[[], int | None], *, interrupted: str) -> int:
     """The exit code of a call; an error becomes one sentence on stderr that begins with ``label``."""
+    lasting_streams()
+    code = _code_of(label, call, interrupted=interrupted)
+    if unwritten := flush_streams():
+        print(f"{label}: failed: standard output cannot be written ({unwritten.strerror})", file=sys.stderr)
+        return code or 1
+    return code
+
+
+def _code_of(label: str, call: Callable[[], int | None], *, interrupted: str) -> int:
     try:
         with stopping_like_ctrl_c():
-            code = call() or 0
-        sys.stdout.flush()
-        return code
+            return call() or 0
     except InvalidInput as error:
         print(f"{label}: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # `| head` has read enough; what is left goes nowhere, or Python complains about it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except UnicodeEncodeError as error:
+        # what no check has met before: a library that takes valid UTF-8 alone was given something else
+        print(f"{label}: {error.object[:80]!a} is not valid UTF-8; write it in UTF-8", file=sys.stderr)
+        return 2
     except (WanError, OSError) as error:
         print(f"{label}: failed: {error}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ from wan.errors import InvalidInput
 from wan.loading.fingerprint import fingerprint
 from wan.loading.layouts import Checkpoint
 from wan.loading.models import text_encoder_files
-from wan.models.text import clean_prompt
+from wan.prompt_text import clean_prompt
 from wan.runs.atomic import atomic_path
 from wan.untrusted.refusal import MALFORMED, Refused, reason_of
 from wan.untrusted.safetensors_header import read_header

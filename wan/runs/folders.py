@@ -1,5 +1,6 @@
 """Folders for runs and for results: how they are named, and that nobody's results are written over unasked."""
 
+import sys
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from wan.errors import InvalidInput
+from wan.runs.writable import refuse_unwritable_folder
 
 VIDEO_NAME = "video.mp4"
 IMAGE_NAME = "image.png"
@@ -40,6 +42,8 @@ def create_run_directory(output_dir: Path, *, task: str, prompt: str, now: datet
 def prompt_slug(prompt: str) -> str:
     """Letters and digits of any script, everything else as single '-'; at most 60 UTF-8 bytes; never empty."""
     text = unicodedata.normalize("NFC", prompt)
+    # in the plainest locale file names are ASCII
+    text = text.encode(sys.getfilesystemencoding(), errors="replace").decode(sys.getfilesystemencoding())
     words = "".join(character if _belongs_to_word(character) else " " for character in text).split()
     return _cut("-".join(words), MAX_SLUG_BYTES) or "untitled"
 
@@ -56,6 +60,7 @@ def claim_directory(path: Path, *, flag: str, overwrite: bool = False, stale: Se
     With ``overwrite`` it is ``path`` itself, and files there that match a pattern of ``stale`` are removed: what an
     earlier run of the same instrument left and this one may not replace. Raises InvalidInput, naming ``flag``.
     """
+    refuse_unwritable_folder(path, flag=flag)
     try:
         if overwrite:
             return _emptied(path, stale)

@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from wan.errors import InvalidInput
 from wan.runs.atomic import atomic_path
+from wan.texts import encodable
 from wan.untrusted.refusal import MALFORMED, Refused, reason_of, shown
 from wan.untrusted.safetensors_header import read_header
 from wan.untrusted.tensor_entry import TensorEntry
@@ -33,7 +34,7 @@ def save_latents(
     tensors = {LATENTS_KEY: latents.detach().cpu().contiguous()}
     if denoised is not None:
         tensors[DENOISED_KEY] = denoised.detach().cpu().contiguous()
-    content = save(tensors, metadata=dict(metadata))
+    content = save(tensors, metadata={name: encodable(text) for name, text in metadata.items()})
     with atomic_path(path) as temporary:
         # not save_file: it makes the file readable to its owner only, whatever the umask says
         temporary.write_bytes(content)

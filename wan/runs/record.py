@@ -57,7 +57,9 @@ class RunRecord:
 
 def file_metadata(record: Mapping[str, Any]) -> dict[str, str]:
     """What the files of a run carry with them."""
-    return {name: str(record[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
+    found = {name: str(record[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
+    image = record["settings"].get("image_sha256")
+    return found | ({"image_sha256": image} if image else {})
 
 
 def load_record(run_dir: Path) -> dict[str, Any]:

@@ -6,9 +6,10 @@ stand. Nothing in it is executed when it is read.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,19 +27,35 @@ _TREE, _RUN = "state", "run"
 _DAMAGE: tuple[type[Exception], ...] = (SafetensorError, Refused, *MALFORMED)
 
 
-def save_state(path: Path, tree: Any, *, run: str) -> None:
-    """Replace ``path`` by a tree of dictionaries, lists, tuples, tensors and plain values; OSError when that fails.
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A tree of dictionaries, lists, tuples, tensors and plain values as it was at one moment: a copy, in host
+    memory."""
 
-    ``run`` names what the state belongs to: ``load_state`` refuses it for anything else.
-    """
-    tensors = _Tensors()
-    described = json.dumps(_described(tree, tensors))
-    with atomic_path(path) as temporary:
-        save_file(tensors.named(), temporary, metadata={_TREE: described, _RUN: run})
+    described: str
+    tensors: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, tree: Any) -> Self:
+        """Copies the tensors; TypeError for a value that no state may hold."""
+        tensors = _Tensors()
+        described = json.dumps(_described(tree, tensors))
+        return cls(described, tensors.copies())
+
+    def write(self, path: Path, *, run: str) -> None:
+        """Replace ``path``; OSError when that fails. Other threads go on meanwhile.
+
+        ``run`` names what the state belongs to: ``load_state`` refuses it for anything else.
+        """
+        with atomic_path(path) as temporary:
+            try:
+                save_file(dict(self.tensors), temporary, metadata={_TREE: self.described, _RUN: run})
+            except SafetensorError as error:  # the library's word for a disk that is full
+                raise OSError(str(error)) from error
 
 
 def load_state(path: Path, *, device: torch.device, run: str | None = None) -> Any:
-    """The tree that ``save_state`` wrote, its tensors where they were: on ``device``, or in host memory.
+    """The tree that was written, its tensors where they were: on ``device``, or in host memory.
 
     InvalidInput when the file is damaged, or belongs to another run than ``run``.
     """
@@ -70,16 +87,11 @@ class _Tensors:
             self._tensors.append(tensor)
         return self._numbers[id(tensor)]
 
-    def named(self) -> dict[str, Tensor]:
-        # copies where two of them share memory, which the format does not have
-        seen: set[int] = set()
-        named = {}
-        for number, tensor in enumerate(self._tensors):
-            host = tensor.detach().cpu().contiguous()
-            place = host.untyped_storage().data_ptr()
-            named[str(number)] = host.clone() if place in seen else host
-            seen.add(place)
-        return named
+    def copies(self) -> dict[str, Tensor]:
+        return {
+            str(number): tensor.detach().to("cpu", copy=True).contiguous()
+            for number, tensor in enumerate(self._tensors)
+        }
 
 
 def _described(value: Any, tensors: _Tensors) -> Any:

@@ -108,6 +108,27 @@ def coordinate_search(
     return best
 
 
+def thinned(sigmas: tuple[float, ...], count: int, make: Callable[[tuple[float, ...]], Trial | None]) -> Trial | None:
+    """A plan of more steps brought to ``count``: of all that lack one step the best is made shorter again.
+
+    The first sigma is the noise's own and stays. None when the trials are used up before.
+    """
+    best = None
+    while len(sigmas) > count:
+        shorter = [make((*sigmas[:place], *sigmas[place + 1 :])) for place in range(1, len(sigmas))]
+        whole = [trial for trial in shorter if trial is not None]
+        if len(whole) < len(shorter):
+            return None
+        best = max(whole, key=lambda trial: trial.objective)
+        sigmas = best.sigmas
+    return best
+
+
+def thinning_trials(steps: int, count: int) -> int:
+    """How many trials ``thinned`` makes."""
+    return sum(length - 1 for length in range(count + 1, steps + 1))
+
+
 def moved(sigmas: tuple[float, ...], place: int, move: float) -> tuple[float, ...] | None:
     """The sigmas with one moved in logit(sigma); None where it would pass a neighbour or come too near to 0."""
     logit = math.log(sigmas[place] / (1 - sigmas[place])) + move

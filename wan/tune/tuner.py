@@ -15,22 +15,26 @@ from wan.job import Job
 from wan.planning.carry import carried
 from wan.planning.stored import Baseline, Calibration, StoredPlan, StoredStep, write_calibration
 from wan.runs import checkpoint_identity, write_json_atomic
+from wan.runs.journal import Journal
 from wan.sampling.plan import Plan
 from wan.session import Session
 from wan.tune.amplification import growth, interpolated
 from wan.tune.clips import TuneClip
 from wan.tune.fitting import Kept
-from wan.tune.journal import Journal
 from wan.tune.lockstep import ClipBatch
 from wan.tune.options import TuneOptions, measured_steps, steps_for
 from wan.tune.recording import Recording, record
-from wan.tune.search import Workshop, candidate, coordinate_search
+from wan.tune.search import Workshop, candidate, coordinate_search, thinned, thinning_trials
 from wan.tune.surrogate import Surrogate, decibels
 from wan.tune.trials import Trial, TrialLog, robust
 from wan.tune.verify import Verifier, expected
 
 PROPOSALS = 3
 """Of the surrogate's plans so many are made; the best of them is where the search starts."""
+SPARE_STEPS = 2
+"""The dearest plan is sought among plans of so many steps more, too, which are then taken out."""
+THINNING_SHARE = 0.5
+"""Of the trials that are left, so many may go into making a dearer plan shorter; with fewer it is not tried."""
 _KEPT_PREFIXES = 48
 
 
@@ -51,7 +55,7 @@ class Tuner:
     _kept: Kept = field(default_factory=lambda: Kept(_KEPT_PREFIXES))
 
     def run(self) -> Calibration:
-        """Everything, budget by budget from the cheapest; the calibration is written when its plans are verified."""
+        """Everything, budget by budget from the dearest; the calibration is written when its plans are verified."""
         self._claim_folder()
         plain = self.job.plan
         batch = ClipBatch.of(self.session, self.clips, plain, at_once=self.options.at_once)
@@ -59,7 +63,10 @@ class Tuner:
         surrogate = Surrogate(recording, self._amplification(recording))
         workshop = Workshop(batch, plain, recording, kept=self._kept)
         log = TrialLog(self.folder / "trials.jsonl")
-        plans = [self._search(budget, workshop, surrogate, log) for budget in sorted(self.options.budgets)]
+        plans: list[StoredPlan] = []
+        for budget in sorted(self.options.budgets, reverse=True):
+            dearer = tuple(step.sigma for step in plans[-1].steps) if plans else self._roomy(budget, surrogate)
+            plans.append(self._search(budget, workshop, surrogate, log, dearer=dearer))
         calibration = self._calibration(self._verified(plans))
         write_calibration(self.output, calibration)
         return calibration
@@ -108,9 +115,19 @@ class Tuner:
                 bar.update()
         return interpolated({step: known[step] for step in steps}, len(plain.steps))
 
-    def _search(self, budget: float, workshop: Workshop, surrogate: Surrogate, log: TrialLog) -> StoredPlan:
-        """The best plan of a budget, not verified yet."""
+    def _roomy(self, budget: float, surrogate: Surrogate) -> tuple[float, ...]:
+        """For the dearest budget: the surrogate's best plan of more steps than it pays for."""
+        plain = self.job.plan
+        count = min(steps_for(budget, len(plain.steps)) + SPARE_STEPS, len(plain.steps))
+        return _sigmas(plain, surrogate.propose(count)[0])
+
+    def _search(
+        self, budget: float, workshop: Workshop, surrogate: Surrogate, log: TrialLog, *, dearer: tuple[float, ...]
+    ) -> StoredPlan:
+        """The best plan of a budget, not verified yet. It starts from the surrogate's plans, or from the sigmas of the
+        next ``dearer`` plan without some of its steps, if that is better when it is made."""
         plain, left = self.job.plan, self.options.trials
+        count = steps_for(budget, len(plain.steps))
         with self._bar(f"budget {budget:g}", left, "trial") as bar:
 
             def make(sigmas: tuple[float, ...]) -> Trial | None:
@@ -124,9 +141,11 @@ class Tuner:
             def accept(trial: Trial) -> None:
                 bar.set_postfix_str(f"{trial.objective:.2f} dB")
 
-            proposed = surrogate.propose(steps_for(budget, len(plain.steps)))[:PROPOSALS]
+            proposed = surrogate.propose(count)[:PROPOSALS]
             made = [(trial, kept) for kept in proposed if (trial := make(_sigmas(plain, kept)))]
             start, kept = max(made, key=lambda item: item[0].objective)
+            if thinning_trials(len(dearer), count) <= left * THINNING_SHARE:
+                start = max(filter(None, (start, thinned(dearer, count, make))), key=lambda trial: trial.objective)
             accept(start)
             best = coordinate_search(start, make, accept=accept)
         tuning = {
