@@ -26,7 +26,7 @@ def test_a_demo_run_opens_everything_once(tmp_path: Path, monkeypatch: pytest.Mo
         return original(path, *args, **more)
 
     monkeypatch.setattr(os, "open", counted)
-    monkeypatch.setattr("wan.generation.checkpoint_identity", lambda path: {"id": ""})  # hashes the files, a record
+    monkeypatch.setattr("wan.run_sections.checkpoint_identity", lambda path: {"id": ""})  # hashes the files, a record
     assert run("generate", [*FAST, "--output_dir", str(tmp_path)]) == 0
     assert len(opened) == 1
     assert sum(count > 0 for count in read.values()) == 4

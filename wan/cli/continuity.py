@@ -38,7 +38,7 @@ that was stopped, at the first run that is not complete.
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     # imported here: torch and the measuring libraries take seconds that --help need not wait for
-    from wan.instruments.continuity import analyse_folder, analyse_study, compare_with, study_identity, sweep
+    from wan.instruments.continuity import analyse_folder, analyse_studies, compare_with, study_identity
     from wan.instruments.unfinished import begin_or_continue
     from wan.loading.models import check_weights
     from wan.runs.debug_latents import check_debug_steps, find_debug_latents
@@ -61,17 +61,15 @@ def main(argv: Sequence[str]) -> None:
         for notice in cut_texts(studies[0].job, checkpoint):
             print(notice)
         identity = study_identity(studies, checkpoint)
-        work = begin_or_continue(
+        with begin_or_continue(
             args.output_dir, flag="--output_dir", identity=identity, overwrite=args.overwrite, stale=_STALE
-        )
-        directory = work.directory
-        session = Session(studies[0].job, checkpoint=checkpoint, show_progress=not args.quiet)
-        if len(studies) > 1:
-            sweep(studies, session, directory, space=space, say=print)
+        ) as work:
+            directory = work.directory
+            session = Session(studies[0].job, checkpoint=checkpoint, show_progress=not args.quiet)
+            run = analyse_studies(studies, session, directory, space=space, say=print)
             work.finish()
+        if run is None:
             return
-        run = analyse_study(studies[0], session, directory, space=space, say=print)
-        work.finish()
     if reference is not None:
         compare_with(run, reference, directory, space=space, names=(_name(args), str(args.compare)), say=print)
     print(f"\nresults: {directory}")

@@ -41,14 +41,18 @@ def compare_and_write(
     """
     decided = [(method.name, method.plan, method.settings, method.seed_shift) for method in methods]
     identity = digest_of(identity_of(checkpoint, job.request.machine), decided, cases, job.negative_prompt)
-    work = begin_or_continue(output_dir, flag="--output_dir", identity=identity, overwrite=overwrite)
-    say(f"{len(cases)} x {len(methods)} runs ({', '.join(method.name for method in methods)}) into {work.directory}")
-    session = Session(job, checkpoint=checkpoint, show_progress=show_progress)
-    session.warm_up((method.plan for method in methods), prompt=cases[0].prompt)
-    results = Comparer(session=session, methods=methods, cases=cases, work=work, say=say).run()
-    unknown = unknown_words(session, cases)
-    _Writer(methods, results, size=checkpoint.denoiser_size, unknown=unknown, about=about).write(work.directory, say)
-    work.finish()
+    with begin_or_continue(output_dir, flag="--output_dir", identity=identity, overwrite=overwrite) as work:
+        say(
+            f"{len(cases)} x {len(methods)} runs ({', '.join(method.name for method in methods)}) into {work.directory}"
+        )
+        session = Session(job, checkpoint=checkpoint, show_progress=show_progress)
+        session.warm_up((method.plan for method in methods), prompt=cases[0].prompt)
+        results = Comparer(session=session, methods=methods, cases=cases, work=work, say=say).run()
+        unknown = unknown_words(session, cases)
+        _Writer(methods, results, size=checkpoint.denoiser_size, unknown=unknown, about=about).write(
+            work.directory, say
+        )
+        work.finish()
 
 
 def unknown_words(session: Session, cases: Sequence[Case]) -> tuple[str, ...]:

@@ -60,6 +60,16 @@ def study_identity(studies: Sequence[Study], checkpoint: Checkpoint) -> str:
     return digest_of(identity_of(checkpoint, studies[0].job.request.machine), decided)
 
 
+def analyse_studies(
+    studies: Sequence[Study], session: Session, directory: Path, *, space: str, say: Say
+) -> ContinuityRun | None:
+    """One study in the folder itself, or several as a sweep, which has no single run to go on with."""
+    if len(studies) > 1:
+        sweep(studies, session, directory, space=space, say=say)
+        return None
+    return analyse_study(studies[0], session, directory, space=space, say=say)
+
+
 def analyse_study(study: Study, session: Session, directory: Path, *, space: str, say: Say) -> ContinuityRun:
     """Sample with every step on disk, unless all are there already, then measure."""
     folder = directory / LATENTS_FOLDER

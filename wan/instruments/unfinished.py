@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -20,7 +20,8 @@ _IDENTITY = "identity"
 
 @dataclass(kw_only=True, slots=True)
 class Unfinished:
-    """A folder at work: ``journal`` has what is done, and is gone when all is. ``lock`` is held until then."""
+    """A folder at work: ``journal`` has what is done, and is gone when all is; ``lock`` is held for the length of a
+    ``with`` block."""
 
     directory: Path
     journal: Journal
@@ -34,6 +35,11 @@ class Unfinished:
     def finish(self) -> None:
         """All is written: another call of the command begins anew."""
         (self.directory / JOURNAL_NAME).unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
         self.lock.release()
 
 
