@@ -66,10 +66,11 @@ def main(argv: Sequence[str]) -> None:
         ) as work:
             directory = work.directory
             session = Session(studies[0].job, checkpoint=checkpoint, show_progress=not args.quiet)
-            run = analyse_studies(studies, session, directory, space=space, say=print)
+            single = analyse_studies(studies, session, directory, space=space, say=print)
             work.finish()
-        if run is None:
+        if single is None:
             return
+        run = single
     if reference is not None:
         compare_with(run, reference, directory, space=space, names=(_name(args), str(args.compare)), say=print)
     print(f"\nresults: {directory}")
