@@ -55,7 +55,7 @@ def plan(folder: Path, sample: bool) -> Plan:
 def attack(words: Sequence[str | Path], place: Path, before: Sequence[str]) -> str | None:
     touched = place / "touched"
     at_root = [ROOT / word if word == "checkpoints/t2v-demo" else word for word in words]
-    ended = run_child(at_root, cwd=place, plan="offline@always", before=before, env={TOUCHED: str(touched)})
+    ended = run_child(at_root, cwd=place, plan="offline@always", fresh=True, before=before, env={TOUCHED: str(touched)})
     if touched.exists():
         return f"asked the network: {touched.read_text()[:300]}"
     return None if ended.code == 0 else f"ended with {ended.code}: {ended.sentence[-300:]}"
