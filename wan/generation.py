@@ -60,8 +60,9 @@ def resume(earlier: EarlierRun, *, say: Say, show_progress: bool = True) -> Path
     checkpoint = open_job_checkpoint(job)
     check_weights(checkpoint)
     with working_in(directory):
-        for leftover in directory.glob(PARTIAL_PATTERN):
-            leftover.unlink(missing_ok=True)
+        for folder in (directory, *([Path(known["debug"])] if known["debug"] else [])):
+            for leftover in folder.rglob(PARTIAL_PATTERN):
+                leftover.unlink(missing_ok=True)
         torch.set_num_threads(known["threads"])  # how a sum is split between threads decides its last bits
         debug = _open_debug(job, say, claimed=Path(known["debug"])) if known["debug"] else None
         sections = {name: value for name, value in earlier.record.items() if name not in ("status", "error")}

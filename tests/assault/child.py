@@ -136,17 +136,21 @@ def _at_bytes(act: Act, suffix: str, number: str) -> None:
 
 
 def _at_rename(act: Act, name: str, number: str, *, before: bool) -> None:
-    replace, turn = os.replace, _at_call(number)
+    turn = _at_call(number)
 
-    def call(source: Any, target: Any) -> None:
-        is_due = Path(target).name == name and turn()
-        if is_due and before:
-            act()
-        replace(source, target)
-        if is_due and not before:
-            act()
+    def watched(give: Callable[[Any, Any], None]) -> Any:
+        def call(source: Any, target: Any) -> None:
+            is_due = Path(target).name == name and turn()
+            if is_due and before:
+                act()
+            give(source, target)
+            if is_due and not before:
+                act()
 
-    os.replace = call  # type: ignore[assignment]
+        return call
+
+    # a file gets its name by either, see atomic_path
+    os.replace, os.link = watched(os.replace), watched(os.link)
 
 
 def _always(act: Act) -> None:

@@ -38,6 +38,14 @@ TEXTS: Mapping[str, bytes] = {
 }
 
 
+_SUITES: Mapping[str, bytes] = {
+    "a list as a key": b"? [a, b]\n: c\n",
+    "a date that is none": b"like: quick\nseeds: [2026-99-99]\n",
+    "a number that is none": b"like: quick\nseeds: [!!int abc]\n",
+    "a Python object": b"like: !!python/object/apply:os.mkdir [TRAP]\n",
+    "ten thousand brackets": b"like: " + b"[" * 10_000 + b"\n",
+    "an anchor of its own": b"&a [*a]\n",
+}
 _GOOD = b"".join(b"a blue square moving left %d\n" % number for number in range(8))
 _EMPTY = ("nothing", "white space", "comments")
 
@@ -84,11 +92,11 @@ def _texts(folder: Path) -> list[Trial]:
 
         return Trial(f"{command} {flag}, {name}", attack)
 
-    def arena(name: str) -> Trial:
+    def arena(name: str, content: bytes) -> Trial:
         def attack() -> str | None:
             place = folder / "texts" / f"{name} arena"
             place.mkdir(parents=True)
-            (place / "suite.yaml").write_bytes(b"like: quick\nprompts:\n  - " + TEXTS[name])
+            (place / "suite.yaml").write_bytes(content)
             words = ["arena", "--suite", str(place / "suite.yaml"), "--output_dir", str(place / "made"), "--dry_run"]
             return refused_in("bench", words, place)
 
@@ -107,7 +115,8 @@ def _texts(folder: Path) -> list[Trial]:
     return [
         *(by_file(name, "compare", "--prompt_file", *_SMALL, "--output_dir", "MADE") for name in TEXTS),
         *(by_file(name, "tune", "--prompts", "--task", "t2v-demo", *_TUNE) for name in TEXTS),
-        *(arena(name) for name in TEXTS if name not in _EMPTY),
+        *(arena(name, b"like: quick\nprompts:\n  - " + TEXTS[name]) for name in TEXTS if name not in _EMPTY),
+        *(arena(name, content) for name, content in _SUITES.items()),
         *(by_word(name) for name in said),
     ]
 

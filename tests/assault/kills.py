@@ -34,8 +34,8 @@ PHASES = (
     *("encode:1", "encode:10", "whole:video.mp4:1", "renamed:video.mp4:1", "whole:run.json:4"),
 )
 OF_VARIANTS: Mapping[str, Sequence[str]] = {
-    **dict.fromkeys(("sea cache", "taylor cache", "first-block cache"), ("step:4", "step:13")),
-    **dict.fromkeys(("budget", "half-frame", "truncated"), ("step:4", "step:13")),
+    **dict.fromkeys(("sea cache", "taylor cache", "first-block cache"), ("state:4", "state:9")),
+    **dict.fromkeys(("budget", "half-frame", "truncated"), ("state:4", "state:9")),
     "debug": ("step:3", "whole:latent_step_04.pt:1", "whole:error_analysis.json:1",
               "whole:cfg_error_visualization.png:1"),
 }  # fmt: skip

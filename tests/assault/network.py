@@ -27,7 +27,7 @@ def plan(folder: Path, sample: bool) -> Plan:
     demo = ["--task", "t2v-demo", "--sample_steps", "3", "--frame_num", "9"]
     commands: dict[str, Sequence[str | Path]] = {
         "generate, demo model": ["generate", *demo, "--output_dir", run],
-        "doctor, demo model": ["doctor", "checkpoints/t2v-demo"],
+        "doctor, demo model": ["doctor", "--ckpt_dir", "checkpoints/t2v-demo"],
     }
     if not sample:
         official = materialise("t2v_A14B_unipc", folder / "official")
@@ -36,7 +36,7 @@ def plan(folder: Path, sample: bool) -> Plan:
         commands |= {
             "bench, demo model": ["bench", "--task", "t2v-demo", *small],
             "generate, official layout": ["generate", *flags],
-            "doctor, official layout": ["doctor", official],
+            "doctor, official layout": ["doctor", "--ckpt_dir", official],
             "bench, official layout": [
                 "bench",
                 "--task",
@@ -55,7 +55,7 @@ def plan(folder: Path, sample: bool) -> Plan:
 def attack(words: Sequence[str | Path], place: Path, before: Sequence[str]) -> str | None:
     touched = place / "touched"
     at_root = [ROOT / word if word == "checkpoints/t2v-demo" else word for word in words]
-    ended = run_child(at_root, cwd=place, plan="offline@always", before=before, env={TOUCHED: str(touched)})
+    ended = run_child(at_root, cwd=place, plan="offline@always", fresh=True, before=before, env={TOUCHED: str(touched)})
     if touched.exists():
         return f"asked the network: {touched.read_text()[:300]}"
     return None if ended.code == 0 else f"ended with {ended.code}: {ended.sentence[-300:]}"

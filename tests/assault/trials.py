@@ -97,5 +97,6 @@ def first_fault(*faults: str | None) -> str | None:
 
 def say(line: str) -> None:
     """One line of progress, at once."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    stream = sys.__stderr__ or sys.stderr  # a trial may be catching what is printed meanwhile
+    stream.write(line + "\n")
+    stream.flush()
