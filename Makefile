@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test check lint types format clean
+.PHONY: help demo test assault check lint types format clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +19,10 @@ demo: $(VENV)/.installed ## make a video from a prompt with the model that ships
 
 test: $(VENV)/.installed-dev ## run the tests
 	$(BIN)/python -m pytest
+
+# Kills, full disks, broken files, hostile results, the network, leaks. PARTS="--only kills --only disk" runs some.
+assault: $(VENV)/.installed-dev ## try to break it: kills, full disks, broken and hostile files (under 20 minutes)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.assault $(PARTS)
 
 check: lint types test ## formatting, lint, types and tests
 

@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from wan.conditioned import TEXT_ONLY
 from wan.job import prepare
-from wan.pipeline import TEXT_ONLY
 from wan.request import Request
 from wan.sampling.completion import FRAME_AXIS, select_frames
 from wan.sampling.plan import Stage

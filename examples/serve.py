@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import wan
 from wan.configs import WAN_CONFIGS, parse_size
+from wan.console import lasting_streams
 from wan.errors import InvalidInput
 from wan.runs.video import write_video
 from wan.sampling.observers import Observer, StepEvent
@@ -63,6 +64,7 @@ class Studio:
 
 
 def main() -> None:
+    lasting_streams()  # a terminal that lacks a letter of a prompt must not end the program
     studio = Studio()
     for number, (prompt, seed, shortcuts) in enumerate(REQUESTS):
         try:

@@ -115,7 +115,8 @@ def test_save_file_gets_the_video_and_the_run_folder_the_rest(tmp_path: Path) ->
     argv = [*FAST, "--quiet", "--output_dir", str(tmp_path / "outputs"), "--save_file", str(video)]
     assert run_command("generate", argv) == 0
     assert read_video(video).shape[0] == 17
-    assert {path.name for path in only_run(tmp_path / "outputs").iterdir()} == {"latents.safetensors", "run.json"}
+    left = {path.name for path in only_run(tmp_path / "outputs").glob("[!.]*")}
+    assert left == {"latents.safetensors", "run.json"}
     assert run_command("generate", argv) == 2
 
 
@@ -155,7 +156,7 @@ def test_dry_run_of_every_task_needs_neither_weights_nor_torch(task: str) -> Non
         (["--task", "t2v-demo", "--sample_steps", "0"], "--sample_steps 0 must be at least 1"),
         (["--task", "t2v-demo", "--device", "toaster"], "--device 'toaster' is not a device name"),
         (["--task", "t2v-demo", "--nonsense"], "unrecognized arguments"),
-        (["--task", "t2v-demo", "--output_dir", "/dev/null/x"], "--output_dir /dev/null/x cannot hold a run folder"),
+        (["--task", "t2v-demo", "--output_dir", "/dev/null/x"], "--output_dir /dev/null/x cannot hold results"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -196,7 +197,7 @@ def test_a_failed_save_is_a_failure_that_keeps_the_latents(
     def disk_full(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("wan.generation.write_video", disk_full)
+    monkeypatch.setattr("wan.folder_run.save_pieces", disk_full)
     assert run_command("generate", [*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
     assert "no space left on device" in capsys.readouterr().err
     run = only_run(tmp_path)
@@ -208,7 +209,7 @@ def test_latents_are_on_disk_before_the_vae_runs(tmp_path: Path, monkeypatch: py
     def out_of_memory(self: object, latents: torch.Tensor) -> torch.Tensor:
         raise OSError("out of memory")
 
-    monkeypatch.setattr("wan.models.vae.VideoVAE.decode", out_of_memory)
+    monkeypatch.setattr("wan.models.vae.VideoVAE.frames", out_of_memory)
     assert run_command("generate", [*FAST, "--quiet", "--output_dir", str(tmp_path)]) == 1
     assert (only_run(tmp_path) / "latents.safetensors").is_file()
 

@@ -20,44 +20,79 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 
 # What each part of the package may import besides itself.
-_PLANNED = {"errors", "configs", "flags", "cache_knobs", "shortcuts", "settings", "sampling", "sampling.guidance"}
-_ASKED = _PLANNED | {"commands", "machine", "request"}
+_PLANNED = {
+    "errors",
+    "untrusted",
+    "configs",
+    "flags",
+    "limits",
+    "texts",
+    "pictures",
+    "cache_knobs",
+    "shortcuts",
+    "settings",
+    "sampling",
+    "sampling.guidance",
+}
+_ASKED = _PLANNED | {"commands", "machine", "memory", "request", "request_checks"}
 _ENTRY = {"text2video", "image2video", "textimage2video"}
 LAYERS = {
     "errors": set(),
     "configs": {"errors"},
     "commands": set(),
-    "flags": {"errors", "commands"},
+    "console": set(),
+    "prompt_text": set(),
+    "limits": {"errors"},
+    "texts": {"errors"},
+    "pictures": {"errors"},
+    "flags": {"errors", "commands", "limits", "texts"},
     # pure arithmetic, below the shortcuts that name its modes
     "sampling.guidance": set(),
     "budgets": {"errors"},
     "cache_knobs": {"errors"},
     "half_frame": {"errors"},
     "shortcuts": {"errors", "flags", "budgets", "cache_knobs", "half_frame", "sampling.guidance"},
-    "settings": {"errors", "configs", "shortcuts"},
+    "settings": {"errors", "configs", "limits", "shortcuts"},
     "sampling": {"errors", "configs", "cache_knobs", "shortcuts", "settings", "sampling.guidance"},
     "machine": {"errors", "configs", "flags"},
+    "device_kind": {"errors", "configs", "machine"},
+    "memory": {"errors", "configs", "machine", "device_kind", "sampling"},
+    "request_checks": {"errors", "configs", "limits", "texts", "request", "runs"},
     # what a user asks for knows the planning half of sampling by its names; sampling never asks back
     "request": _PLANNED | {"commands", "machine"},
-    "image_input": {"errors", "configs"},
+    "image_input": {"errors", "configs", "pictures", "texts"},
     # the closed world of the demo model: what its clips show, drawn and read back
     "demo_world": {"errors"},
-    "models": _PLANNED,
-    "loading": _PLANNED | {"commands", "models", "runs"},
+    "models": _PLANNED | {"prompt_text"},
+    "loading": _PLANNED | {"commands", "models", "prompt_text", "runs"},
     "planning": _PLANNED | {"budgets", "commands", "runs"},
-    "job": _ASKED | {"image_input", "loading", "planning"},
-    "runs": {"errors", "commands"},
+    "job": _ASKED | {"device_kind", "image_input", "loading", "planning"},
+    # files of others, read without trusting them
+    "untrusted": set(),
+    "runs": {"errors", "commands", "texts", "untrusted"},
     "analysis": _PLANNED | {"commands", "runs"},
-    "pipeline_checks": _PLANNED | {"machine"},
-    "pipeline": _PLANNED | {"models", "loading", "machine", "pipeline_checks", "planning"},
-    **{name: _PLANNED | {"models", "pipeline"} for name in _ENTRY},
-    "session": _PLANNED | {"job", "models", "loading", "pipeline"},
-    "generation": _ASKED | {"job", "models", "loading", "runs", "analysis", "pipeline", "session"},
+    "conditioned": _PLANNED | {"models"},
+    "pipeline_checks": _PLANNED | {"loading", "machine", "models"},
+    "pipeline": _PLANNED | {"conditioned", "models", "loading", "machine", "pipeline_checks", "planning"},
+    **{name: _PLANNED | {"conditioned", "models", "pipeline", "pipeline_checks"} for name in _ENTRY},
+    "session": _PLANNED | {"conditioned", "job", "models", "loading", "pipeline"},
+    # a run that was stopped, found again
+    "resuming": _ASKED | {"job", "loading", "runs"},
+    "run_sections": _ASKED | {"job", "loading", "runs", "resuming"},
+    "run_parts": _PLANNED | {"runs"},
+    "folder_run": _ASKED
+    | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"},
+    "decoding": _PLANNED | {"models", "loading", "runs"},
+    "generation": _ASKED
+    | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"},
     "tune": _ASKED
     | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED
-    | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"},
-    "cli": _ASKED | {"job", "models", "loading", "runs", "analysis", "session", "generation", "instruments", "tune"},
+    | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"}
+    | {"run_sections"},
+    "cli": _ASKED
+    | {"console", "job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation"}
+    | {"instruments", "tune"},
     "__main__": {"cli"},
 }
 
@@ -82,8 +117,19 @@ LIGHT_MODULES = (
     "wan.shortcuts",
     "wan.settings",
     "wan.machine",
+    "wan.console",
+    "wan.device_kind",
+    "wan.limits",
+    "wan.memory",
+    "wan.texts",
+    "wan.prompt_text",
+    "wan.pictures",
+    "wan.request_checks",
     "wan.request",
     "wan.image_input",
+    "wan.untrusted.torch_archive",
+    "wan.untrusted.safetensors_header",
+    "wan.loading.tokenizer_files",
     "wan.demo_world.words",
     "wan.job",
     "wan.cli.main",
@@ -99,6 +145,8 @@ LIGHT_MODULES = (
     "wan.sampling.plan",
     "wan.sampling.policies",
     "wan.sampling.price",
+    "wan.sampling.carried_size",
+    "wan.resuming",
     "wan.sampling.table",
     "wan.runs",
 )

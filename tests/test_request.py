@@ -46,8 +46,11 @@ def test_the_founding_spelling_of_the_step_flag_works() -> None:
 
 def test_frame_num_is_adjusted_with_a_notice() -> None:
     job = job_of(["--frame_num", "1", "--prompt", "x"])
-    assert job.geometry.pixel_frames == 5
-    assert job.notices == ("--frame_num 1 becomes 5 (t2v-A14B makes 4n+1 frames)",)
+    assert job.geometry.pixel_frames == 1
+    assert job.notices == ("--frame_num 1 makes a video of one frame; t2v-A14B was made for 81",)
+    assert job_of(["--frame_num", "2", "--prompt", "x"]).notices == (
+        "--frame_num 2 becomes 5 (t2v-A14B makes 4n+1 frames)",
+    )
     assert job_of(["--task", "t2i-14B", "--prompt", "x"]).geometry.pixel_frames == 1
 
 

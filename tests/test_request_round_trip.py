@@ -18,7 +18,9 @@ from wan.shortcuts import FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
 
 # what a shell can hand to a program: no NUL, and no half of a surrogate pair
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
-PATHS = st.builds(Path, TEXT.filter(lambda text: text.strip("/.") != ""))
+# names of files have at most 255 bytes
+NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=60)
+PATHS = st.builds(Path, NAMES.filter(lambda text: text.strip("/.") != ""))
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 COUNTS = st.integers(min_value=0, max_value=10**6)
 
@@ -82,6 +84,7 @@ MACHINES = st.builds(
     attention=st.sampled_from(ATTENTIONS),
     batch_cfg=st.booleans(),
     compile=st.booleans(),
+    ignore_memory_check=st.booleans(),
 )
 
 
@@ -105,6 +108,7 @@ def requests(draw: st.DrawFn) -> Request:
         machine=draw(MACHINES),
         output_dir=draw(PATHS),
         save_file=draw(maybe(PATHS)),
+        no_resume_file=draw(st.booleans()),
         overwrite=draw(st.booleans()),
         enable_debug=debug,
         debug_output_dir=draw(maybe(PATHS)) if debug else None,

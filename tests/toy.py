@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wan.pipeline import TEXT_ONLY, Conditioning
+from wan.conditioned import TEXT_ONLY, Conditioning
 from wan.sampling.completion import completion_for
 from wan.sampling.conditioning import TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
-from wan.sampling.loop import sample
+from wan.sampling.loop import begin, sample
 from wan.sampling.observers import Observer
 from wan.sampling.plan import Expert, Plan, Stage, Step
 from wan.sampling.policies import make_plan
@@ -81,12 +81,12 @@ def run_toy(
     observers: Sequence[Observer] = (),
 ) -> Tensor:
     """Final latents (B, C, F, h, w)."""
+    state = begin(plan, noise=noise, solver=solver or make_solver(plan), latent_input=TextOnly())
     return sample(
         plan,
-        noise=noise,
+        state,
         contexts=contexts,
         experts=experts or ToyExperts(),
-        solver=solver or make_solver(plan),
         latent_input=TextOnly(),
         completion=completion_for(plan.frame_completion),
         observers=observers,

@@ -26,6 +26,7 @@ from wan.errors import InvalidInput
 from wan.flags import Parser
 from wan.instruments.flags import DEMO_TASK, read_prompts
 from wan.job import Job, prepare
+from wan.limits import seed
 from wan.machine import Machine
 from wan.models.block_cache import CachedBlocks, block_cache
 from wan.request import Request
@@ -57,7 +58,7 @@ def build_parser() -> Parser:
     parser.add_argument("--size", type=parse_size, help="W*H; default: the task's")
     parser.add_argument("--frame_num", type=int, help="pixel frames; default: the task's")
     parser.add_argument("--prompt_file", type=Path, help="one prompt per line; default: training prompts of t2v-demo")
-    parser.add_argument("--seed", type=int, default=0, help="of the first prompt; every further one has the next (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the first prompt; every further one has the next (0)")
     parser.add_argument(
         "--retention", type=float, default=0.2, help="share of an expert's first steps that stay computed (0.2)"
     )

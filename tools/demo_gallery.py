@@ -21,6 +21,7 @@ from wan.demo_world.words import MOTIONS, held_out_by_motion
 from wan.flags import Groups, Parser
 from wan.instruments.flags import add_output_flags
 from wan.job import Job, vary
+from wan.limits import seed
 from wan.runs import atomic_path
 from wan.runs.folders import claim_directory
 from wan.runs.video import to_uint8
@@ -92,7 +93,7 @@ def compose(videos: dict[str, list[np.ndarray]], columns: Sequence[str]) -> list
 def build_parser() -> Parser:
     parser = tool_parser(NAME, __doc__)
     parser.add_argument("--ckpt_dir", type=Path, help="another t2v-demo checkpoint")
-    parser.add_argument("--seed", type=int, default=0, help="of every video (%(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="of every video (%(default)s)")
     add_output_flags(Groups(parser), output_dir="gallery")
     return parser
 

@@ -37,6 +37,7 @@ from wan.demo_world.detector import read_clip
 from wan.errors import InvalidInput
 from wan.flags import Parser
 from wan.job import Job, vary
+from wan.limits import seed
 from wan.session import Session
 
 NAME = "evaluate_demo_model.py"
@@ -111,7 +112,7 @@ def _parser() -> Parser:
     parser.add_argument("--ckpt_dir", type=Path, help="default: the model that ships with the project")
     parser.add_argument("--output_dir", type=Path, required=True, help="where the report and the sheet go")
     parser.add_argument("--prompts", type=int, default=96, help="held-out prompts, one seed each (default %(default)s)")
-    parser.add_argument("--first_seed", type=int, default=1000)
+    parser.add_argument("--first_seed", type=seed, default=1000)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--truth_clips", type=int, default=128, help="rendered clips for detector and VAE")
     parser.add_argument("--quick", action="store_true", help="obedience only")

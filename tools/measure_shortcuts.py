@@ -34,6 +34,7 @@ from wan.flags import Parser
 from wan.instruments.compare import make, observe
 from wan.instruments.methods import Method, baseline_of, fewer_steps_of, other_seed_of, steps_of_equal_cost
 from wan.job import Job, open_job_checkpoint, vary
+from wan.limits import seed
 from wan.runs import checkpoint_identity, environment_versions, write_json_atomic
 from wan.runs.folders import refuse_existing
 from wan.sampling.guidance import TRUNCATION_MODES, Branch, ReusedDelta
@@ -73,7 +74,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--per_motion", type=int, default=PROMPTS_PER_MOTION, help="prompts for each of the 9 motions (%(default)s)"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="of every prompt (%(default)s)")
+    parser.add_argument("--seeds", type=seed, nargs="+", default=list(SEEDS), help="of every prompt (%(default)s)")
     parser.add_argument("--ckpt_dir", type=Path, help="another t2v-demo checkpoint")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     parser.add_argument("--update_docs", action="store_true", help="rewrite the tables of the suite's pages in docs/")

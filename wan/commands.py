@@ -26,6 +26,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "generate": Command("make a video from a prompt (the official command)", "generate.py"),
+    "decode": Command("the video of latents on disk, of a finished or a stopped run"),
     "compare": Command("compare shortcuts with the same-seed baseline", "tools/compare_cfg_baseline.py"),
     "continuity": Command("how much neighbouring frames differ, step by step", "tools/analyze_temporal_continuity.py"),
     "continuity-demo": Command("the same on simulated latents, without a model", "tools/analyze_continuity_simple.py"),
@@ -60,6 +61,15 @@ def program(name: str) -> str:
 def command_line(name: str, *words: str | Path) -> str:
     """A command with its words quoted for the system's shell."""
     return " ".join([program(name), *map(quoted, words)])
+
+
+def replay_line(name: str, *words: str | Path) -> str:
+    """The same, for any folder: in a clone with the whole path of the program."""
+    if not in_clone():
+        return command_line(name, *words)
+    door = (COMMANDS[name].door or "").split()
+    assert door, name
+    return " ".join(["python", quoted(SOURCE_DIR / door[0]), *door[1:], *map(quoted, words)])
 
 
 def quoted(word: str | Path) -> str:

@@ -6,16 +6,21 @@ whose value is not the default. So ``parse(argv_of(instance)) == instance``.
 """
 
 import argparse
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from decimal import Decimal
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
 from wan.commands import program
 from wan.errors import InvalidInput
+from wan.limits import finite, whole
+from wan.texts import path_of
 
 _KEY = "flag"
+_CHECKED: Mapping[Any, Callable[[str], Any]] = {float: finite, int: whole, Path: path_of}
+"""What reads values in place of Python's own types, which take NaN, infinity, and paths that no system has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,13 +60,25 @@ def flag(
 ) -> Any:
     """A dataclass field that is a flag; without ``names`` it is ``--<field>``."""
     description = Flag(
-        help=help, group=group, names=names, read=read, write=write, choices=choices, metavar=metavar, nargs=nargs
+        help=help,
+        group=group,
+        names=names,
+        read=_CHECKED.get(read, read),
+        write=write,
+        choices=choices,
+        metavar=metavar,
+        nargs=nargs,
     )
     return field(default=default, metadata={_KEY: description})
 
 
 class Parser(argparse.ArgumentParser):
     """argparse that reports a bad flag like every other bad input: one sentence, exit code 2."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for kind, read in _CHECKED.items():
+            self.register("type", kind, read)
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(f"{message}{self._flag_meant(message)} (see `{self.prog} --help`)")
@@ -132,6 +149,22 @@ def add_flags(groups: Groups, cls: type, *, leave_out: Collection[str] = ()) -> 
             nargs=described.nargs,
             help=described.help,
         )
+
+
+def with_whole_paths(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """The same words, with every path that follows a flag for paths as one that means the same in every folder."""
+    takes_path = {
+        name for action in parser._actions if action.type in (Path, path_of) for name in action.option_strings
+    }
+    words, is_path = [], False
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if word.startswith("--"):
+            is_path = name in takes_path
+            words.append(f"{name}={Path(value).absolute()}" if is_path and equals else word)
+        else:
+            words.append(str(Path(word).absolute()) if is_path else word)
+    return words
 
 
 def values_of(cls: type, args: argparse.Namespace) -> dict[str, Any]:

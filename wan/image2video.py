@@ -8,10 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from wan.conditioned import Conditioning
 from wan.errors import InvalidInput
 from wan.models.denoiser import BindNetwork, ImageConditioned, TextConditioned
 from wan.models.images import checked, stretched, to_pixels
-from wan.pipeline import Conditioning, Pipeline
+from wan.pipeline import Pipeline
+from wan.pipeline_checks import warn
 from wan.sampling.conditioning import ImageChannels, image_channels
 from wan.sampling.geometry import Geometry
 from wan.sampling.image_size import image_geometry
@@ -53,16 +55,17 @@ class WanI2V(Pipeline):
         **shortcuts: Unpack[ShortcutArgs],
     ) -> Tensor:
         """A video (3, N, H, W) in [-1, 1] of ``max_area`` pixels in the image's aspect; otherwise as ``WanT2V``."""
+        image = checked(img, warn)
         return self._make(
             input_prompt,
             n_prompt,
-            geometry=image_geometry(self.config, image_size=checked(img).size, max_area=max_area, frame_num=frame_num),
+            geometry=image_geometry(self.config, image_size=image.size, max_area=max_area, frame_num=frame_num),
             solver=sample_solver,
             steps=sampling_steps,
             shift=shift,
             guide_scale=guide_scale,
             shortcuts=shortcuts,
-            image=img,
+            image=image,
             seed=seed,
             offload_model=offload_model,
             observers=observers,

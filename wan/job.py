@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan.configs import WAN_CONFIGS, TaskConfig, parse_size
+from wan.device_kind import device_kind, refuse_machine
 from wan.errors import InvalidInput
-from wan.image_input import image_path, open_image
+from wan.image_input import Picture, image_path, open_picture
+from wan.limits import seed_notice
 from wan.loading.layouts import (
     Checkpoint,
     find_checkpoint_dir,
@@ -15,8 +17,11 @@ from wan.loading.layouts import (
     open_checkpoint,
     served_tasks,
 )
+from wan.loading.prompt_length import cut_notices
+from wan.memory import refuse_too_little_memory, text_bytes
 from wan.planning.choose import plan_run
 from wan.request import DEFAULT_OUTPUT_DIR, Request
+from wan.request_checks import check_save_file, checked_request
 from wan.sampling.cache_settings import COMPILED_CACHE
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.image_size import image_geometry
@@ -32,15 +37,20 @@ OFFICIAL_TASK = "t2v-A14B"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What a run works from. ``request`` names its task and its prompt; ``image`` is opened once, and handed down."""
+    """What a run works from. ``request`` names its task and its prompt; ``picture`` is opened once, and handed down."""
 
     request: Request
     config: TaskConfig
     geometry: Geometry
     settings: SamplingSettings
     plan: Plan
-    image: "Image | None"
+    picture: Picture | None
     notices: tuple[str, ...]
+
+    @property
+    def image(self) -> "Image | None":
+        """In RGB, as a viewer shows it."""
+        return self.picture.image if self.picture else None
 
     @property
     def prompt(self) -> str:
@@ -60,6 +70,7 @@ class Job:
         return {
             **settings_record(self.settings),
             "image": str(self.request.image) if self.request.image else None,
+            "image_sha256": self.picture.sha256 if self.picture else None,
             "size": [self.geometry.width, self.geometry.height],
             "frame_num": self.geometry.pixel_frames,
             "fps": self.config.sample_fps,
@@ -75,19 +86,22 @@ def settings_record(settings: SamplingSettings) -> dict[str, Any]:
 
 
 def prepare(
-    request: Request, *, default_task: str = OFFICIAL_TASK, needs_image: bool = True, image: "Image | None" = None
+    request: Request, *, default_task: str = OFFICIAL_TASK, needs_image: bool = True, picture: Picture | None = None
 ) -> Job:
     """Complete, check and plan a request; ``InvalidInput`` for what cannot be made. Reads no weight.
 
     ``default_task`` is for a request that names neither a task nor a checkpoint folder. ``needs_image`` False plans
-    an image task without its image. ``image`` is the request's, when the caller has opened it before.
+    an image task without its image. ``picture`` is the request's, when the caller has opened it before.
     """
     notices: list[str] = []
+    request = checked_request(request)
     config = WAN_CONFIGS[_task(request, default_task, notices)]
+    refuse_machine(request.machine, config)
     path = image_path(config, request.image, is_needed=needs_image)
-    opened = image if image is not None or path is None else open_image(path)
-    geometry = _geometry(request, config, opened, notices)
-    _check_save_file(request, config)
+    opened = picture if picture is not None or path is None else open_picture(path)
+    notices += opened.notices if opened else ()
+    geometry = _geometry(request, config, opened.image if opened else None, notices)
+    check_save_file(request, config)
     if request.prompt is None:
         notices.append(f"no --prompt given, using the example prompt: {config.example_prompt!r}")
     settings = _settings(request, config, notices, has_image=path is not None)
@@ -96,6 +110,8 @@ def prepare(
     if request.machine.compile and plan.cache is not None and plan.cache.is_in_network:
         raise InvalidInput(COMPILED_CACHE.format(f"--cache {plan.cache.name}"))
     notices += shortcut_notices(settings)
+    if device_kind(request.machine.device) != "cuda" and (said := seed_notice(request.seed, name="--base_seed")):
+        notices.append(said)
     return Job(
         request=replace(
             request, task=config.name, prompt=config.example_prompt if request.prompt is None else request.prompt
@@ -104,14 +120,14 @@ def prepare(
         geometry=geometry,
         settings=settings,
         plan=plan,
-        image=opened,
+        picture=opened,
         notices=(*notices, *plan.notices, *([plan.expectation] if plan.expectation else [])),
     )
 
 
 def vary(job: Job, **changes: Any) -> Job:
     """The same job with some fields of its request changed, as a method of a comparison is; its image stays open."""
-    return prepare(replace(job.request, **changes), image=job.image, needs_image=False)
+    return prepare(replace(job.request, **changes), picture=job.picture, needs_image=False)
 
 
 def rerun(job: Job, *, enable_debug: bool | None = None) -> Request:
@@ -122,8 +138,18 @@ def rerun(job: Job, *, enable_debug: bool | None = None) -> Request:
 
 
 def open_job_checkpoint(job: Job) -> Checkpoint:
-    """The checkpoint that a job runs on, checked; ``CheckpointError`` says what is wrong with it."""
-    return open_checkpoint(job.config, find_checkpoint_dir(job.config, job.request.ckpt_dir))
+    """The checkpoint that a job runs on, checked; ``CheckpointError`` says what is wrong with it, ``InvalidInput`` that
+    this machine's memory cannot hold it."""
+    checkpoint = open_checkpoint(job.config, find_checkpoint_dir(job.config, job.request.ckpt_dir))
+    machine = job.request.machine
+    text = 0 if machine.text_cache else text_bytes(checkpoint.path)
+    refuse_too_little_memory(job.config, checkpoint.denoiser_size, job.geometry, machine=machine, text=text)
+    return checkpoint
+
+
+def cut_texts(job: Job, checkpoint: Checkpoint) -> list[str]:
+    """A notice for each of the job's texts that is longer than the checkpoint's model reads."""
+    return cut_notices(checkpoint, {"--prompt": job.prompt, "--negative_prompt": job.negative_prompt})
 
 
 def _task(request: Request, default: str, notices: list[str]) -> str:
@@ -151,6 +177,8 @@ def _geometry(request: Request, config: TaskConfig, image: "Image | None", notic
         notices.append(f"the video is {geometry.width}*{geometry.height}: the image's aspect, the area of --size")
     else:
         geometry = geometry_for(config, size=size, frame_num=asked)
+    if geometry.pixel_frames == 1 and not config.is_image_task:
+        notices.append(f"--frame_num 1 makes a video of one frame; {config.name} was made for {config.frame_num}")
     if geometry.pixel_frames != asked:
         form = "1" if config.is_image_task else "4n+1"
         notices.append(f"--frame_num {asked} becomes {geometry.pixel_frames} ({config.name} makes {form} frames)")
@@ -181,14 +209,3 @@ def _settings(request: Request, config: TaskConfig, notices: list[str], *, has_i
         shortcuts=request.shortcuts,
         has_image=has_image,
     )
-
-
-def _check_save_file(request: Request, config: TaskConfig) -> None:
-    path = request.save_file
-    if path is None:
-        return
-    suffix = ".png" if config.is_image_task else ".mp4"
-    if path.suffix.lower() != suffix:
-        raise InvalidInput(f"--save_file {path} must end in {suffix} for --task {config.name}")
-    if path.exists() and not request.overwrite:
-        raise InvalidInput(f"--save_file {path} exists; give another name, or --overwrite to replace it")

@@ -42,6 +42,10 @@ class Machine:
         group=GROUP,
     )
 
+    ignore_memory_check: bool = flag(
+        False, "start also where this machine's memory and swap cannot hold the run", group=GROUP
+    )
+
     def offload_for(self, config: TaskConfig) -> str:
         """The offloading that was asked for, or the one that suits the model: the small demo model stays in memory."""
         return self.offload or ("none" if config.bundled_checkpoint else "expert")

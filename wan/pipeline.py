@@ -1,11 +1,8 @@
 """What the entry classes share: the official constructor, text encoding, sampling and decoding of one checkpoint."""
 
 import functools
-import secrets
 import threading
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, TypedDict, Unpack
 
@@ -13,53 +10,46 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from wan.conditioned import TEXT_ONLY, Conditioning
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
+from wan.limits import resolve_seed
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
-from wan.loading.models import (
-    check_weights,
-    load_image_encoder,
-    load_vae,
-    prepare_expert,
-)
+from wan.loading.models import check_weights, load_image_encoder, load_vae, prepare_expert
 from wan.loading.text_source import TextSource
 from wan.loading.vocabulary import read_vocabulary
 from wan.models.attention import check_attention
 from wan.models.cache import WrapDenoiser, as_it_is
-from wan.models.denoiser import BindNetwork, TextConditioned
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.engine import EXACT, Engine
 from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
-from wan.pipeline_checks import at_least, refuse_multi_gpu, refuse_offload, refuse_other_entry
+from wan.pipeline_checks import (
+    at_least,
+    checked_texts,
+    input_notices,
+    refuse_multi_gpu,
+    refuse_offload,
+    refuse_other_entry,
+    warn,
+)
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
-from wan.sampling.conditioning import LatentInput, TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guard import CollapseGuard
 from wan.sampling.guidance import Branch
-from wan.sampling.loop import sample
+from wan.sampling.loop import begin, sample
 from wan.sampling.observers import ForwardCounter, Observer
 from wan.sampling.plan import Plan
-from wan.sampling.protocols import Contexts
+from wan.sampling.protocols import Contexts, Experts
+from wan.sampling.snapshot import Snapshot
 from wan.sampling.solvers import Solver, make_solver
 from wan.settings import settings_from
 from wan.shortcuts import ShortcutArgs, shortcuts_from
 
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Conditioning:
-    """What a video is conditioned on besides its text: through the denoiser's input, and through its attention."""
-
-    latent_input: LatentInput
-    bind: BindNetwork = TextConditioned
-
-
-TEXT_ONLY = Conditioning(latent_input=TextOnly())
 
 
 class SamplingArgs(TypedDict, total=False):
@@ -73,6 +63,7 @@ class SamplingArgs(TypedDict, total=False):
     completion: Completion | None
     engine: Engine | None
     solver: Solver | None
+    start: Snapshot | None
 
 
 class Pipeline:
@@ -105,8 +96,7 @@ class Pipeline:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
-        ``offload_model`` of every ``generate``; ``text_cache`` is a folder,
-        ``engine`` how the forwards are computed.
+        ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed.
         ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
@@ -179,20 +169,21 @@ class Pipeline:
         completion: Completion | None = None,
         engine: Engine | None = None,
         solver: Solver | None = None,
+        start: Snapshot | None = None,
     ) -> Tensor:
         """Latents (B, C, F, h, w), float32, for noise (B, C, L, h, w) and text embeddings (B, T, D) per branch.
 
         ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
         ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
         their networks (``wan.models.network_cache``), ``completion`` and ``solver`` stand in for the plan's, ``engine``
-        for the constructor's. One call runs at a time, because a stage sets up the networks for itself: another
-        thread's call waits.
+        for the constructor's. ``start``: where an interrupted run goes on. Another thread's call waits for this one.
         """
         planned, mode = cache_of(plan), offload or self._offload
         network = cache or planned.network
         engine = (engine or self._engine).for_run(mode, cached=network is not uncached)
-        experts = ExpertPool(
-            self._expert_store(mode, plan),
+        left = plan if start is None else start.remaining(plan)
+        experts: Experts = ExpertPool(
+            self._expert_store(mode, left),
             steps=plan.steps[-1].index + 1,
             evaluate=engine.evaluate,
             count=self.forward_counter,
@@ -201,23 +192,28 @@ class Pipeline:
             cache=network,
             set_up=engine.set_up,
         )
+        state = begin(plan, noise=noise, solver=solver or make_solver(plan), latent_input=conditioning.latent_input)
+        if start is not None:
+            state, experts = start.sampler_state(state.solver), start.experts(experts, plan)
         with self._turn:
             return sample(
-                plan,
-                noise=noise,
+                left,
+                state,
                 contexts=contexts,
                 experts=experts,
-                solver=solver or make_solver(plan),
                 latent_input=conditioning.latent_input,
                 completion=completion or completion_for(plan.frame_completion),
                 observers=observers,
             )
 
-    @explained_out_of_memory()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
-        with self._turn:  # the VAE remembers frames while it decodes
-            return self._vae.decode(latents.to(self.device))
+        return torch.cat(list(self.decode_frames(latents)), dim=1)
+
+    def decode_frames(self, latents: Tensor) -> Iterator[Tensor]:
+        """The same piece by piece, (3, n, H, W): memory does not grow with the length of the video."""
+        with explained_out_of_memory(), self._turn:  # the VAE remembers frames while it decodes
+            yield from self._vae.frames(latents.to(self.device))
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` that this checkpoint's tokenizer does not know."""
@@ -245,6 +241,7 @@ class Pipeline:
     ) -> Tensor:
         """What every ``generate`` does once it knows the video's shape: a video (3, N, H, W)."""
         offload = self._asked_offload or ("expert" if offload_model else "none")
+        texts, seed = checked_texts(prompt, negative_prompt or self.config.sample_neg_prompt), resolve_seed(seed)
         settings = settings_from(
             self.config,
             solver=solver,
@@ -255,14 +252,14 @@ class Pipeline:
             has_image=image is not None,
         )
         plan = plan_run(self.config, settings, geometry, ckpt_dir=self._checkpoint.path)
-        for notice in plan.notices:
+        for notice in (*plan.notices, *input_notices(self._texts, self.device, texts, seed)):
             warn(notice)
         conditioning = self.condition(image, geometry)
-        contexts = self.encode(prompt, negative_prompt, offload=offload)
+        contexts = self.encode(*texts.values(), offload=offload)
         latents = self.sample(
             plan,
             contexts,
-            seed=resolve_seed(seed),
+            seed=seed,
             conditioning=conditioning,
             offload=offload,
             observers=[CollapseGuard(plan, warn), *observers],
@@ -275,7 +272,7 @@ class Pipeline:
             return self._vae.encode(video.to(self.device))
 
     def _encode_image(self, pixels: Tensor) -> Tensor:
-        """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped at once."""
+        """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped."""
         dtype = at_least(torch.float16, self.dtype)
         return load_image_encoder(self._checkpoint, dtype=dtype, device=self.device).encode(pixels.to(self.device))
 
@@ -283,15 +280,4 @@ class Pipeline:
         if mode == "none":
             return self._kept_experts
         self._kept_experts.clear()
-        order = [stage.expert for stage in plan.stages]
-        return expert_store(mode, self._prepare_expert, device=self.device, order=order)
-
-
-def warn(sentence: str) -> None:
-    """Tell a caller of the library what the command prints."""
-    warnings.warn(sentence, stacklevel=4)
-
-
-def resolve_seed(seed: int) -> int:
-    """A negative seed means a random one, as upstream."""
-    return seed if seed >= 0 else secrets.randbelow(2**31)
+        return expert_store(mode, self._prepare_expert, device=self.device, order=[one.expert for one in plan.stages])

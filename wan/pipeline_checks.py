@@ -1,10 +1,20 @@
-"""What the constructor of a pipeline refuses, and the dtype that an encoder is loaded in."""
+"""What a pipeline refuses and says of what it is given, and the dtype that an encoder is loaded in."""
+
+import warnings
+from collections.abc import Mapping
 
 import torch
 
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
-from wan.machine import OFFLOADS
+from wan.limits import seed_notice
+from wan.loading.prompt_length import notices_of
+from wan.loading.text_source import TextSource
+from wan.machine import OFFLOADS, Machine
+from wan.models.attention import check_attention
+from wan.models.devices import DTYPES
+from wan.models.engine import check_compile
+from wan.texts import checked_prompt
 
 
 def at_least(published: torch.dtype, asked: torch.dtype) -> torch.dtype:
@@ -26,6 +36,30 @@ def refuse_offload(offload: str | None, device: torch.device) -> None:
         raise InvalidInput("--offload group moves blocks from host memory to a GPU, and --device is cpu; use expert")
 
 
+def refuse_engine(machine: Machine, config: TaskConfig, device: torch.device) -> None:
+    """``InvalidInput`` for offloading, attention or compiling that cannot be on the device; reads no weight."""
+    offload = machine.offload_for(config)
+    refuse_offload(offload, device)
+    check_attention(machine.attention, device=device, dtype=DTYPES[machine.dtype or config.param_dtype])
+    if machine.compile:
+        check_compile(device, offload=offload)
+
+
+def checked_texts(prompt: str, negative_prompt: str) -> dict[str, str]:
+    """Both texts by the official names of their arguments; ``InvalidInput`` for one that cannot be encoded."""
+    texts = {"input_prompt": prompt, "n_prompt": negative_prompt}
+    return {name: checked_prompt(text, name=name) for name, text in texts.items()}
+
+
+def input_notices(source: TextSource, device: torch.device, texts: Mapping[str, str], seed: int) -> list[str]:
+    """What a caller should know of the texts and the seed."""
+    aliased = seed_notice(seed, name="seed") if device.type == "cpu" else None
+    return [
+        *notices_of(texts, count=source.count, text_len=source.text_len),
+        *([aliased] if aliased else []),
+    ]
+
+
 def refuse_multi_gpu(*, rank: int, t5_fsdp: bool, dit_fsdp: bool, use_sp: bool) -> None:
     """``InvalidInput`` for the official parameters that ask for several GPUs."""
     asked = [name for name, value in {"t5_fsdp": t5_fsdp, "dit_fsdp": dit_fsdp, "use_sp": use_sp}.items() if value]
@@ -33,3 +67,8 @@ def refuse_multi_gpu(*, rank: int, t5_fsdp: bool, dit_fsdp: bool, use_sp: bool) 
         raise InvalidInput(
             f"{', '.join(asked) or f'rank={rank}'} needs several GPUs, which this version does not run on; leave it out"
         )
+
+
+def warn(sentence: str) -> None:
+    """Tell a caller of the library what the command prints."""
+    warnings.warn(sentence, stacklevel=4)

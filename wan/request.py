@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wan.commands import command_line
+from wan.commands import replay_line
 from wan.configs import WAN_CONFIGS, parse_size
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, argv_of, as_text, flag, make_parser, values_of
@@ -50,12 +50,17 @@ def _scales_as_text(scales: Sequence[float]) -> list[str]:
     return [text for scale in scales for text in as_text(scale)]
 
 
+def _anywhere(path: Path | None) -> Path | None:
+    """A path that means the same in every folder."""
+    return None if path is None else path.absolute()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """What one run is asked for; None is the task's default. Raises ``InvalidInput`` for what contradicts itself.
 
     ``task`` None: what the folder ``ckpt_dir`` serves, or t2v-A14B. ``size`` is (width, height) in pixels, with an
-    image its area. ``frame_num`` counts pixel frames. ``seed`` below 0: a random one. ``sample_guide_scale``: one
+    image its area. ``frame_num`` counts pixel frames. ``seed`` -1: a random one. ``sample_guide_scale``: one
     scale for both experts, or (low noise, high noise).
     """
 
@@ -75,18 +80,23 @@ class Request:
     )
     size: tuple[int, int] | None = flag(
         None,
-        "W*H in pixels; with --image an area, in the image's aspect; default: the task's",
+        "W*H in pixels, also WxH (zsh wants quotes around a *); with --image an area, in the image's aspect; default: "
+        "the task's",
         group=WHAT,
         read=_size,
         write=_size_as_text,
         metavar="W*H",
     )
     frame_num: int | None = flag(
-        None, "pixel frames; brought to the nearest 4n+1; default: the task's", group=WHAT, read=int, metavar="N"
+        None,
+        "pixel frames: 1, or brought to the nearest 4n+1 from 5 on; default: the task's",
+        group=WHAT,
+        read=int,
+        metavar="N",
     )
     seed: int = flag(
         -1,
-        "random seed; negative: a random one (%(default)s)",
+        "random seed, 0 to 2^63-1; -1: a random one (%(default)s)",
         group=WHAT,
         names=("--base_seed",),
         read=int,
@@ -119,7 +129,14 @@ class Request:
         DEFAULT_OUTPUT_DIR, "one folder per run is made in here (%(default)s)", group=OUTPUT, read=Path, metavar="DIR"
     )
     save_file: Path | None = flag(
-        None, "where the video goes instead of the run folder", group=OUTPUT, read=Path, metavar="FILE"
+        None,
+        "where the video goes instead of the run folder (the folder is made)",
+        group=OUTPUT,
+        read=Path,
+        metavar="FILE",
+    )
+    no_resume_file: bool = flag(
+        False, "keep no file on disk from which --resume goes on when the run is stopped", group=OUTPUT
     )
     overwrite: bool = flag(False, "let --save_file and --debug_output_dir replace files", group=OUTPUT)
     enable_debug: bool = flag(
@@ -148,9 +165,29 @@ class Request:
         """The flags that ``parse_request`` reads back as this request."""
         return [*argv_of(self), *shortcuts_as_argv(self.shortcuts), *machine_as_argv(self.machine)]
 
+    def lasting(self, *, seed: int) -> "Request":
+        """The same request from any folder, with the seed that was drawn or given."""
+        return replace(
+            self,
+            seed=seed,
+            ckpt_dir=_anywhere(self.ckpt_dir),
+            image=_anywhere(self.image),
+            output_dir=self.output_dir.absolute(),
+            save_file=_anywhere(self.save_file),
+            debug_output_dir=_anywhere(self.debug_output_dir),
+            machine=replace(self.machine, text_cache=_anywhere(self.machine.text_cache)),
+            shortcuts=replace(self.shortcuts, plan=_anywhere(self.shortcuts.plan)),
+        )
+
     def command(self, *, seed: int) -> str:
-        """The shell line that makes the same video again, with the seed that was drawn or given."""
-        return command_line("generate", *replace(self, seed=seed).argv())
+        """The shell line that makes the same video again, from any folder, with the seed that was drawn or given.
+
+        It leaves out ``save_file`` and ``overwrite``: what is made again goes into a run folder of its own.
+        """
+        lasting = self.lasting(seed=seed)
+        output_dir = self.output_dir if self.output_dir == DEFAULT_OUTPUT_DIR else lasting.output_dir
+        again = replace(lasting, output_dir=output_dir, save_file=None, overwrite=False)
+        return replay_line("generate", *again.argv())
 
 
 def add_request_flags(groups: Groups, *, leave_out: Collection[str] = ()) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 import wan
+from wan.conditioned import Conditioning
 from wan.job import Job, open_job_checkpoint
 from wan.loading.layouts import Checkpoint
 from wan.loading.models import silence_loading_bars
@@ -21,11 +22,12 @@ from wan.models.denoiser import batched, one_by_one
 from wan.models.devices import pick_device
 from wan.models.engine import Engine
 from wan.models.network_cache import CacheNetwork
-from wan.pipeline import Conditioning, Pipeline
+from wan.pipeline import Pipeline
 from wan.sampling.geometry import Geometry
 from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepTimer, TimerResume
 from wan.sampling.plan import Plan, excerpt
 from wan.sampling.protocols import Contexts
+from wan.sampling.snapshot import Snapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,11 +96,12 @@ class Session:
         wrap: WrapDenoiser = as_it_is,
         cache: CacheNetwork | None = None,
         timer: StepTimer | None = None,
+        start: Snapshot | None = None,
     ) -> Sampled:
         """One run. The same prompt and seed give the same text and the same noise to every plan.
 
         ``wrap`` and ``cache``: see ``Pipeline.sample``. ``timer``: the caller's, which keeps what was timed when the
-        run ends early.
+        run ends early. ``start``: where an interrupted run of the same plan goes on.
         """
         contexts, conditioning = self.contexts(prompt), self.conditioning(plan.geometry)
         counter, timer = self.pipeline.forward_counter, timer or StepTimer(device=self.device)
@@ -106,7 +109,7 @@ class Session:
         with ExitStack() as stack:
             watching: list[Observer] = [timer, NaNGuard(), *observers]
             if self._show_progress:
-                watching.append(stack.enter_context(ProgressBar(plan)))
+                watching.append(stack.enter_context(ProgressBar(plan, done=start.steps_done if start else 0)))
             latents = self.pipeline.sample(
                 plan,
                 contexts,
@@ -115,6 +118,7 @@ class Session:
                 observers=[*watching, TimerResume(timer)],
                 wrap=wrap,
                 cache=cache,
+                start=start,
             )
         return Sampled(
             plan=plan,

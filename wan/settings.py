@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from wan.configs import TaskConfig
+from wan.limits import MAX_SCALE, MAX_SHIFT, refuse_absurd_steps, refuse_infinite
 from wan.shortcuts import Shortcuts, shortcut_values
 
 
@@ -55,8 +56,11 @@ def settings_from(
     shortcuts: Shortcuts,
     has_image: bool = False,
 ) -> SamplingSettings:
-    """The arguments of ``generate``, official and ours, as settings."""
+    """The arguments of ``generate``, official and ours, as settings; ``InvalidInput`` for numbers out of all bounds."""
     low, high = guidance_scales(guide_scale)
+    refuse_infinite("--sample_guide_scale", (low, high), most=MAX_SCALE)
+    refuse_infinite("--sample_shift", (shift,), most=MAX_SHIFT)
+    refuse_absurd_steps(steps, name="--sample_steps")
     return SamplingSettings(
         solver=solver,
         steps=steps,

@@ -6,8 +6,10 @@ from typing import Unpack
 from PIL import Image
 from torch import Tensor
 
+from wan.conditioned import TEXT_ONLY, Conditioning
 from wan.models.images import checked, covered, to_pixels
-from wan.pipeline import TEXT_ONLY, Conditioning, Pipeline
+from wan.pipeline import Pipeline
+from wan.pipeline_checks import warn
 from wan.sampling.conditioning import FirstFrame
 from wan.sampling.geometry import Geometry, geometry_for
 from wan.sampling.image_size import image_geometry
@@ -47,16 +49,17 @@ class WanTI2V(Pipeline):
         **shortcuts: Unpack[ShortcutArgs],
     ) -> Tensor:
         """A video (3, N, H, W) in [-1, 1], of ``size`` from text alone, of ``max_area`` pixels from an image."""
+        image = None if img is None else checked(img, warn)
         return self._make(
             input_prompt,
             n_prompt,
-            geometry=self._geometry(img, size=size, max_area=max_area, frame_num=frame_num),
+            geometry=self._geometry(image, size=size, max_area=max_area, frame_num=frame_num),
             solver=sample_solver,
             steps=sampling_steps,
             shift=shift,
             guide_scale=guide_scale,
             shortcuts=shortcuts,
-            image=img,
+            image=image,
             seed=seed,
             offload_model=offload_model,
             observers=observers,
@@ -65,4 +68,4 @@ class WanTI2V(Pipeline):
     def _geometry(self, image: Image.Image | None, *, size: tuple[int, int], max_area: int, frame_num: int) -> Geometry:
         if image is None:
             return geometry_for(self.config, size=size, frame_num=frame_num)
-        return image_geometry(self.config, image_size=checked(image).size, max_area=max_area, frame_num=frame_num)
+        return image_geometry(self.config, image_size=image.size, max_area=max_area, frame_num=frame_num)

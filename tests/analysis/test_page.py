@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from wan.analysis.page import Section, comparison_table, page, verdict
+from wan.analysis.page import Section, command_block, comparison_table, page, paragraph, verdict
 from wan.analysis.page_media import LEAST_SIDE, Media, enlargement
 from wan.analysis.page_style import BACKGROUNDS, DARK, DRAWING, LIGHT, RULES, TEXT, stylesheet
 from wan.analysis.plan_picture import plan_svg, plan_table
@@ -135,3 +135,8 @@ def test_the_plan_says_what_its_colours_and_columns_mean() -> None:
         assert part in drawing
     for part in ("noise level", "D = cond - uncond", "cond + 1.7 D", "with the negative prompt", "1000 sigma"):
         assert part in steps
+
+
+def test_characters_that_turn_text_round_are_shown_by_their_numbers() -> None:
+    assert command_block("echo a\u202eb") == "<pre>echo &#x27;a[U+202E]b&#x27;</pre>"
+    assert paragraph("\u05e9\u05dc\u05d5\u05dd \u200f\u0627") == "<p>\u05e9\u05dc\u05d5\u05dd \u200f\u0627</p>"

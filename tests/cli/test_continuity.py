@@ -12,6 +12,7 @@ from tests.cli.conftest import Refusal
 from tests.goldens import input_image, materialise, recorded
 from wan.cli import continuity
 from wan.cli.main import run
+from wan.commands import SOURCE_DIR
 from wan.request import parse_request
 from wan.runs.debug_latents import debug_step_files, iterate_debug_steps
 from wan.sampling.geometry import Geometry
@@ -31,7 +32,7 @@ def test_a_run_writes_latents_figure_and_statistics(baseline: Path) -> None:
     statistics = json.loads((baseline / "continuity_statistics.json").read_text(encoding="utf-8"))
     assert statistics["shown_space"] == "x_t" and len(statistics["steps"]) == 6
     assert statistics["steps"][0]["spaces"]["x_t"]["mse"]["mean"] == pytest.approx(2.0, rel=0.15)
-    assert statistics["run"]["command"].startswith("python generate.py --task t2v-demo")
+    assert statistics["run"]["command"].startswith(f"python {SOURCE_DIR}/generate.py --task t2v-demo")
     assert (baseline / "continuity_analysis.png").is_file() and (baseline / "expert_switch.png").is_file()
 
 
@@ -39,7 +40,7 @@ def recorded_flags(folder: Path) -> list[str]:
     """The flags of the command that a study's statistics name."""
     command = json.loads((folder / "continuity_statistics.json").read_text(encoding="utf-8"))["run"]["command"]
     program, script, *argv = shlex.split(command)
-    assert (program, script) == ("python", "generate.py")
+    assert (program, script) == ("python", str(SOURCE_DIR / "generate.py"))
     return argv
 
 

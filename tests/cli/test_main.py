@@ -121,7 +121,7 @@ def test_every_error_is_a_sentence_and_an_exit_code(
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("generate", "generate.py: interrupted; what was computed is in the run folder"),
+        ("generate", "generate.py: interrupted; what was computed is in the run folder, and --resume goes on with it"),
         ("convert", "convert_checkpoint.py: interrupted; the same command continues"),
         ("download", "download_model_weights.py: interrupted; the same command resumes"),
     ],

@@ -100,7 +100,7 @@ def test_the_page_shows_every_kind(page: str) -> None:
         "Comparison: cfg_vs_baseline",
         "Temporal continuity (x_t)",
         "Temporal continuity, simulated",
-        "python generate.py",
+        "generate.py",
     ):
         assert part in reader.text, part
     assert "is missing" not in reader.text

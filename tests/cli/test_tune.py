@@ -1,6 +1,5 @@
 """``wan tune``: what it says before it begins, without torch, and every refusal in one sentence."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +40,7 @@ def test_a_dry_run_says_the_cost_and_loads_nothing(capsys: pytest.CaptureFixture
     [
         (["--budgets", "0"], "--budgets 0 must be above 0 and below 1"),
         (["--budgets", "1"], "--budgets 1 must be above 0 and below 1 (1 is the plain run and needs no plan)"),
-        (["--budgets", "nan"], "--budgets nan must be above 0 and below 1"),
+        (["--budgets", "nan"], "nan is not a finite number"),
         (
             ["--budgets", "0.5", "0.1"],
             "--budgets 0.1 of 20 steps pays for 2, and a plan needs at least 3; give at",
@@ -87,8 +86,13 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
 ) -> None:
     flags = [*DEMO, "--overwrite", "--work_dir", str(tmp_path / "work")]
     assert run("tune", [*flags, "--output", str(tmp_path)]) == 2
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+
+    def forbidden(*, dir: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("wan.runs.writable.tempfile.TemporaryFile", forbidden)
     assert run("tune", [*flags, "--output", str(tmp_path / "new" / "calibration.json")]) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert all("cannot be written; give a file in a folder that you may write to" in error for error in errors)
+    assert "cannot be written (it is a folder); give a file in a folder that you may write to" in errors[0]
+    assert "cannot be written (Permission denied); give a file" in errors[1]
     assert len(errors) == 2 and not (tmp_path / "work").exists()

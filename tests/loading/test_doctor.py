@@ -102,7 +102,10 @@ DAMAGES = {
     "shard missing": (lambda folder: (folder / SHARD).unlink(), "00002-of-00003.safetensors is missing"),
     "shard cut short": (truncate, "its download was cut short"),
     "shard too long": (lengthen, "bytes where its header says"),
-    "shard is no tensor file": (lambda folder: (folder / SHARD).write_bytes(b"<html>"), "is not a safetensors file"),
+    "shard is no tensor file": (
+        lambda folder: (folder / SHARD).write_bytes(b"weights, allegedly"),
+        "is not a safetensors file",
+    ),
     "shard is a pointer": (leave_lfs_pointer, "is a Git LFS pointer of"),
     "pth cut short": (cut_pth, "is not a whole torch file"),
     "pth missing": (lambda folder: (folder / "Wan2.1_VAE.pth").unlink(), "Wan2.1_VAE.pth is missing"),
@@ -189,6 +192,8 @@ def test_folders_that_hold_no_checkpoint(tmp_path: Path) -> None:
     model = tmp_path / "other"
     model.mkdir()
     (model / "config.json").write_text('{"_class_name": "UNet", "in_dim": 4}')
+    assert "describes a 'UNet', and this program needs WanModel" in sentences(diagnose(model))[0]
+    (model / "config.json").write_text('{"in_dim": 4}')
     assert "has no config.json of a denoiser that a task here runs" in sentences(diagnose(model))[0]
     assert "no task here runs it" in sentences(diagnose(model, WAN_CONFIGS["t2v-14B"]))[0]
 

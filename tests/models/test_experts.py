@@ -26,7 +26,7 @@ from wan.sampling.completion import repeat
 from wan.sampling.conditioning import TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
-from wan.sampling.loop import sample
+from wan.sampling.loop import begin, sample
 from wan.sampling.observers import ForwardCounter, Observer, StepEvent
 from wan.sampling.plan import Expert, Plan, Stage
 from wan.sampling.policies import make_plan
@@ -76,7 +76,7 @@ def run(store: ExpertStore, *observers: Observer, set_up: SetUp = EXACT.set_up) 
     with torch.no_grad():
         return sample(
             made,
-            noise=golden["latent_in0"][None],
+            begin(made, noise=golden["latent_in0"][None], solver=make_solver(made), latent_input=TextOnly()),
             contexts={
                 Branch.COND: padded(golden["prompt_embeds"]),
                 Branch.UNCOND: padded(golden["negative_embeds"]),
@@ -84,7 +84,6 @@ def run(store: ExpertStore, *observers: Observer, set_up: SetUp = EXACT.set_up) 
             experts=ExpertPool(
                 store, steps=len(made.steps), evaluate=one_by_one, count=ForwardCounter(), set_up=set_up
             ),
-            solver=make_solver(made),
             latent_input=TextOnly(),
             completion=repeat,
             observers=observers,

@@ -35,4 +35,4 @@ def test_a_covered_image_has_the_videos_size(size: tuple[int, int]) -> None:
 
 def test_an_image_must_be_one() -> None:
     with pytest.raises(InvalidInput, match=r"img is a str and must be a PIL image"):
-        checked("boat.png")
+        checked("boat.png", print)

@@ -11,8 +11,9 @@ from tests.goldens import CPU, DATA, RUNS, TOLERANCE, input_image, manifest, pad
 from wan.loading.layouts import Checkpoint
 from wan.loading.models import load_expert, load_image_encoder, load_text_encoder, load_tokenizer, load_vae
 from wan.models.images import covered, stretched, to_pixels
-from wan.models.text import TextEncoder, clean_prompt
+from wan.models.text import TextEncoder
 from wan.models.vae import VideoVAE
+from wan.prompt_text import clean_prompt
 from wan.sampling.image_size import floor_both, floor_closest
 from wan.sampling.plan import Expert
 

@@ -90,3 +90,23 @@ def test_json_refuses_what_json_lacks_and_keeps_the_old_file(
     with pytest.raises(error):
         write_json_atomic(path, {"loss": value})
     assert json.loads(path.read_text()) == {"loss": 1}
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_without_overwrite_what_another_process_made_meanwhile_is_kept(
+    has_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    if not has_links:
+        monkeypatch.setattr("os.link", no_links)
+    path = tmp_path / "video.mp4"
+    with pytest.raises(FileExistsError), atomic_path(path, overwrite=False) as temporary:
+        temporary.write_text("mine")
+        path.write_text("theirs")
+    assert path.read_text() == "theirs" and list(tmp_path.iterdir()) == [path]
+    other = tmp_path / "other.mp4"
+    with atomic_path(other, overwrite=False) as temporary:
+        temporary.write_text("mine")
+    assert other.read_text() == "mine" and len(list(tmp_path.iterdir())) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wan.errors import InvalidInput
-from wan.runs.folders import create_run_directory, prompt_slug
+from wan.runs.folders import claim_directory, create_run_directory, prompt_slug
 
 NOW = datetime(2026, 11, 20, 9, 5, 7)
 
@@ -72,3 +72,9 @@ def test_output_dir_that_is_a_file_is_refused_with_its_name(tmp_path: Path) -> N
     (tmp_path / "outputs").write_text("")
     with pytest.raises(InvalidInput, match=r"--output_dir .*outputs cannot hold a run folder .*give another one"):
         create_run_directory(tmp_path / "outputs", task="t2v-demo", prompt="cat", now=NOW)
+
+
+def test_an_empty_folder_that_was_claimed_is_another_ones(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    claimed = [claim_directory(tmp_path / "results", flag="--output_dir") for _ in range(3)]
+    assert [path.name for path in claimed] == ["results", "results-2", "results-3"]

@@ -68,7 +68,9 @@ def test_a_folder_without_a_record_is_named(tmp_path: Path) -> None:
         load_record(tmp_path)
 
 
-@pytest.mark.parametrize(("content", "message"), [('{"task": ', "not valid JSON"), (json.dumps([1]), "holds a list")])
+@pytest.mark.parametrize(
+    ("content", "message"), [('{"task": ', "cannot be read as JSON"), (json.dumps([1]), "holds no JSON object")]
+)
 def test_a_damaged_record_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / RECORD_NAME).write_text(content)
     with pytest.raises(InvalidInput, match=message):

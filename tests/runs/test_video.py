@@ -113,7 +113,7 @@ def test_a_file_that_is_no_video_is_named(tmp_path: Path, content: bytes | None)
 
 
 def test_a_failed_save_is_loud_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_module, "CRF", "no number")
+    monkeypatch.setattr(video_module, "_ENCODER", {"crf": "no number"})
     with pytest.raises(OSError, match=r"cannot write the video .*video\.mp4"):
         write_video(tmp_path / "video.mp4", flat_frames(), fps=16, metadata={})
     assert list(tmp_path.iterdir()) == []

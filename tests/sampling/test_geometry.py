@@ -43,7 +43,8 @@ def test_nearest_frame_num(asked: int, made: int) -> None:
 
 def test_frame_num_of_a_task() -> None:
     assert adjusted_frame_num(WAN_CONFIGS["t2i-14B"], 1) == 1
-    assert adjusted_frame_num(A14B, 1) == 5
+    assert adjusted_frame_num(A14B, 1) == 1
+    assert adjusted_frame_num(A14B, 2) == 5
     with pytest.raises(InvalidInput, match="--frame_num 0 must be at least 1"):
         adjusted_frame_num(A14B, 0)
 

@@ -15,7 +15,7 @@ from wan.sampling.completion import COMPLETIONS, completion_for
 from wan.sampling.conditioning import TextOnly
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import TRUNCATION_MODES, Branch
-from wan.sampling.loop import sample
+from wan.sampling.loop import begin, sample
 from wan.sampling.observers import ForwardCounter, NaNGuard, Observer, ProgressBar, StepEvent, StepTimer
 from wan.sampling.plan import Expert, Plan
 from wan.sampling.policies import make_plan
@@ -58,10 +58,9 @@ def run(
     with torch.no_grad():
         return sample(
             plan,
-            noise=noise,
+            begin(plan, noise=noise, solver=make_solver(plan), latent_input=TextOnly()),
             contexts=contexts,
             experts=pool,
-            solver=make_solver(plan),
             latent_input=TextOnly(),
             completion=completion_for(plan.frame_completion),
             observers=observers,

@@ -58,7 +58,7 @@ def test_a_file_is_split_between_tuning_and_verification(tmp_path: Path) -> None
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"nowhere\.txt cannot be read as UTF-8 text .* give one prompt a line"):
+    with pytest.raises(InvalidInput, match=r"nowhere\.txt cannot be read as UTF-8 text .* give a text file"):
         clips_from_file(tmp_path / "nowhere.txt", 1, draw=1)
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(InvalidInput, match=r"latin\.txt cannot be read as UTF-8 text"):

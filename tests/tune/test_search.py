@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.toy import toy_plan
+from wan.runs.journal import Journal
 from wan.sampling.plan import Expert, Seen
 from wan.sampling.schedule import FITTED
 from wan.sampling.update import LinearUpdate
-from wan.tune.journal import Journal
 from wan.tune.search import LAST_MOVE, MIN_SIGMA, candidate, coordinate_search, moved, thinned, thinning_trials
 from wan.tune.trials import Trial, TrialLog, robust
 

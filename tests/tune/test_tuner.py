@@ -15,7 +15,7 @@ from wan.cli.main import run
 from wan.commands import SOURCE_DIR
 from wan.planning.stored import read_calibration
 from wan.runs import checkpoint_identity
-from wan.tune.journal import Journal
+from wan.runs.journal import Journal
 from wan.tune.lockstep import ClipBatch
 from wan.tune.search import Workshop
 from wan.tune.verify import Score, Verifier, expected

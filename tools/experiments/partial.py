@@ -16,6 +16,7 @@ from experiments.bench import HEAD, Bench, row
 from wan.models.block_cache import CachedBlocks, block_cache
 from wan.models.network_cache import StageCache, uncached
 from wan.models.positions import spaced_frames
+from wan.sampling.carried import Carries
 from wan.sampling.completion import interpolate_frames
 from wan.sampling.geometry import half_latent_frames
 from wan.sampling.guidance import Branch
@@ -83,7 +84,7 @@ class ChangedTokens(CachedBlocks):
         return hidden_states
 
 
-class SecondFrames:
+class SecondFrames(Carries):
     """At the steps ``halved`` every second frame is computed; ``anchors`` are steps that compute all and half."""
 
     def __init__(self, *, anchors: Collection[int], halved: Collection[int]) -> None:

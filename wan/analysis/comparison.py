@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from wan.analysis.measures import MEASURES, Cost, Observation, Spread, measure
 from wan.analysis.measures import summarise as summarise_values
@@ -45,6 +45,20 @@ class CaseResult:
                 "cost": asdict(self.cost),
                 "baseline_cost": asdict(self.baseline_cost),
             }
+        )
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The result that ``as_dict`` described; LookupError, TypeError or ValueError for anything else."""
+        return cls(
+            prompt=data["prompt"],
+            seed=data["seed"],
+            measures={name: float(value) for name, value in data["measures"].items()},
+            psnrs=tuple(map(float, data["psnr_per_frame"])),
+            ssims=tuple(map(float, data["ssim_per_frame"])),
+            divergence=tuple(map(float, data["divergence"])),
+            cost=Cost(**data["cost"]),
+            baseline_cost=Cost(**data["baseline_cost"]),
         )
 
 

@@ -53,13 +53,17 @@ def open_debug(
     dtype: str,
     overwrite: bool,
     say: Callable[[str], None],
+    claimed: Path | None = None,
 ) -> DebugRun:
-    """Claim the folder and announce what will be written; InvalidInput when that cannot work. Loads no weight."""
+    """Claim the folder and announce what will be written; InvalidInput when that cannot work. Loads no weight.
+
+    ``claimed``: the folder of a run that goes on.
+    """
     require_plotting()
     elements = [prod(plan.geometry.latent_shape(step.latent_frames)) for step in plan.steps]
     size = debug_latents_bytes(elements, DEBUG_DTYPES[dtype])
     refuse_full_disk(directory, size, flag="--debug_output_dir")
-    claimed = claim_directory(directory, flag="--debug_output_dir", overwrite=overwrite, stale=_STALE)
+    claimed = claimed or claim_directory(directory, flag="--debug_output_dir", overwrite=overwrite, stale=_STALE)
     shadow = sum(2 - len(step.evaluated) for step in plan.steps)
     say(
         f"debug: the latents of {len(plan.steps)} steps, {dtype}, {size / 1e6:,.1f} MB, and the error analysis go to "

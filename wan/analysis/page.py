@@ -3,9 +3,9 @@
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from wan.analysis.page_style import stylesheet
+from wan.analysis.page_text import escaped
 
 _MARKS = {True: ("met", "✓"), False: ("missed", "✗"), None: ("open", "?")}
 
@@ -26,8 +26,8 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{stylesheet()}</style>\n</head>\n<body>\n"
-        f'<h1>{escape(title)}</h1>\n<p class="quiet">{escape(subtitle)}</p>\n{_contents(sections)}\n'
+        f"<title>{escaped(title)}</title>\n<style>{stylesheet()}</style>\n</head>\n<body>\n"
+        f'<h1>{escaped(title)}</h1>\n<p class="quiet">{escaped(subtitle)}</p>\n{_contents(sections)}\n'
         + "\n".join(_numbered(number, section) for number, section in enumerate(sections, start=1))
         + "\n</body>\n</html>\n"
     )
@@ -40,22 +40,22 @@ def section_anchor(number: int) -> str:
 
 def link(anchor: str, text: str) -> str:
     """A link to a place on the page."""
-    return f'<a href="#{anchor}">{escape(text)}</a>'
+    return f'<a href="#{anchor}">{escaped(text)}</a>'
 
 
 def heading(text: str, *, level: int = 3) -> str:
-    return f"<h{level}>{escape(text)}</h{level}>"
+    return f"<h{level}>{escaped(text)}</h{level}>"
 
 
 def paragraph(text: str, *, quiet: bool = False) -> str:
-    return f'<p class="quiet">{escape(text)}</p>' if quiet else f"<p>{escape(text)}</p>"
+    return f'<p class="quiet">{escaped(text)}</p>' if quiet else f"<p>{escaped(text)}</p>"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers_from: int = 1) -> str:
     """Columns from ``numbers_from`` on are aligned to the right."""
-    head = "".join(f"<th{_number_class(i, numbers_from)}>{escape(cell)}</th>" for i, cell in enumerate(header))
+    head = "".join(f"<th{_number_class(i, numbers_from)}>{escaped(cell)}</th>" for i, cell in enumerate(header))
     body = "".join(
-        "<tr>" + "".join(f"<td{_number_class(i, numbers_from)}>{escape(c)}</td>" for i, c in enumerate(row)) + "</tr>"
+        "<tr>" + "".join(f"<td{_number_class(i, numbers_from)}>{escaped(c)}</td>" for i, c in enumerate(row)) + "</tr>"
         for row in rows
     )
     top = f"<thead><tr>{head}</tr></thead>" if any(header) else ""
@@ -67,8 +67,10 @@ def comparison_table(header: Sequence[str], rows: Iterable[tuple[str, Sequence[s
     body = ""
     for name, values in rows:
         differs = len(set(values)) > 1
-        cells = "".join(f"<td>{escape(value)}</td>" for value in values)
-        body += f"<tr{' class=differs' if differs else ''}><th>{'≠ ' if differs else ''}{escape(name)}</th>{cells}</tr>"
+        cells = "".join(f"<td>{escaped(value)}</td>" for value in values)
+        body += (
+            f"<tr{' class=differs' if differs else ''}><th>{'≠ ' if differs else ''}{escaped(name)}</th>{cells}</tr>"
+        )
     head = "".join(f"<th>{cell}</th>" for cell in ("", *header))
     return (
         f'<div class="scroll"><table class="compare"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -77,17 +79,17 @@ def comparison_table(header: Sequence[str], rows: Iterable[tuple[str, Sequence[s
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:
     """A two-column table of names and values."""
-    body = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)
+    body = "".join(f"<tr><th>{escaped(name)}</th><td>{escaped(value)}</td></tr>" for name, value in rows)
     return f"<table><tbody>{body}</tbody></table>"
 
 
 def definitions(rows: Iterable[tuple[str, str]]) -> str:
     """A legend: terms and what they mean."""
-    return "<dl>" + "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in rows) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{escaped(term)}</dt><dd>{escaped(text)}</dd>" for term, text in rows) + "</dl>"
 
 
 def preformatted(text: str) -> str:
-    return f"<pre>{escape(text)}</pre>"
+    return f"<pre>{escaped(text)}</pre>"
 
 
 def command_block(command: str) -> str:
@@ -106,7 +108,7 @@ def command_block(command: str) -> str:
 
 def folded(summary: str, content: str) -> str:
     """Shown on a click."""
-    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+    return f"<details><summary>{escaped(summary)}</summary>{content}</details>"
 
 
 def row(parts: Iterable[str]) -> str:
@@ -122,17 +124,17 @@ def side_by_side(parts: Iterable[str]) -> str:
 def verdict(word: str, text: str, *, good: bool | None) -> str:
     """A line that starts with a sign and a word: good, bad, or undecided (None)."""
     name, sign = _MARKS[good]
-    return f'<p><span class="{name}">{sign} {escape(word)}</span> {escape(text)}</p>'
+    return f'<p><span class="{name}">{sign} {escaped(word)}</span> {escaped(text)}</p>'
 
 
 def alert(word: str, lines: Iterable[str]) -> str:
     """A box that cannot be overlooked."""
-    return f'<div class="alert" role="note"><strong>✗ {escape(word)}</strong>{"".join(map(paragraph, lines))}</div>'
+    return f'<div class="alert" role="note"><strong>✗ {escaped(word)}</strong>{"".join(map(paragraph, lines))}</div>'
 
 
 def _contents(sections: Sequence[Section]) -> str:
     items = "".join(
-        f"<li>{link(section_anchor(number), section.title)}{escape(section.remark and f' ({section.remark})')}</li>"
+        f"<li>{link(section_anchor(number), section.title)}{escaped(section.remark and f' ({section.remark})')}</li>"
         for number, section in enumerate(sections, start=1)
     )
     return f'<nav aria-label="Contents"><h2>Contents</h2><ol>{items}</ol></nav>'

@@ -1,10 +1,10 @@
 """A plan as a small picture for a page: one column per step, its height the latent frames, its colours the passes."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from wan.analysis.page import definitions, folded, table
+from wan.analysis.page_text import escaped
 
 HEIGHT, STEP, GAP, MARGIN = 92.0, 22.0, 3.0, 46.0
 _BRANCHES = ("cond", "uncond")
@@ -75,7 +75,7 @@ def _column(step: Mapping[str, Any], left: float, most: int) -> str:
         for i, branch in enumerate(_BRANCHES)
     )
     number = f'<text x="{left + STEP / 2:.1f}" y="{HEIGHT + 14}" text-anchor="middle">{step["index"] + 1}</text>'
-    return f"<g><title>{escape(tip)}</title>{bars}{number}</g>"
+    return f"<g><title>{escaped(tip)}</title>{bars}{number}</g>"
 
 
 def _switch(left: float, expert: str, *, is_near_end: bool) -> str:
@@ -83,7 +83,7 @@ def _switch(left: float, expert: str, *, is_near_end: bool) -> str:
     place = f'x="{x - 4:.1f}" text-anchor="end"' if is_near_end else f'x="{x + 4:.1f}"'
     return (
         f'<line class="switch" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{HEIGHT + 18}"/>'
-        f'<text {place} y="11">{escape(expert.replace("_", " "))} expert</text>'
+        f'<text {place} y="11">{escaped(expert.replace("_", " "))} expert</text>'
     )
 
 
@@ -97,7 +97,7 @@ def _axis(most: int) -> str:
 
 
 def _legend() -> str:
-    swatches = "".join(f"{_swatch(name)} {escape(text)}<br>" for name, text in _SWATCHES)
+    swatches = "".join(f"{_swatch(name)} {escaped(text)}<br>" for name, text in _SWATCHES)
     return (
         f'<p class="quiet">{swatches}The height of a bar is the number of latent frames that the step denoises; the '
         "dashed line is where the other expert takes over. Cost grows with the number and the height of the bars.</p>"

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,15 +11,14 @@ from torch import Tensor
 from wan.analysis.continuity_run import Measurer
 from wan.analysis.guidance_error import MAX_AGE, StepGuidance
 from wan.runs.debug_latents import DebugStep, save_debug_step
+from wan.sampling.carried import Carries, Tree
 from wan.sampling.guidance import Branch
 from wan.sampling.observers import Observer, StepEvent
-from wan.sampling.plan import Expert, Stage
-
-FRAME_AXIS = 2
+from wan.sampling.plan import Expert
 
 
 @dataclass(slots=True)
-class GuidanceProbe(Observer):
+class GuidanceProbe(Observer, Carries):
     """Measures D = v_c - v_u at every step; a branch that the step skipped is evaluated beside the run.
 
     The extra evaluation changes no number of the run (``Denoiser.predict_beside``); ``shadow`` counts them as the
@@ -32,12 +31,32 @@ class GuidanceProbe(Observer):
     shadow: Counter[str] = field(default_factory=Counter)
     _history: deque[Tensor] = field(default_factory=lambda: deque(maxlen=MAX_AGE))
     _previous: Tensor | None = None
+    _stage: tuple[str, int, int] | None = None
 
-    def on_stage_start(self, stage: Stage) -> None:
-        self._history.clear()
+    def state(self) -> Tree:
+        """The measured steps, and the differences that the next ones are compared with."""
+        return {
+            "steps": [asdict(step) for step in self.steps],
+            "shadow": dict(self.shadow),
+            "history": list(self._history),
+            "previous": self._previous,
+            "stage": self._stage,
+        }
+
+    def restore(self, state: Tree) -> None:
+        """As ``state`` gave it."""
+        self.steps[:] = [StepGuidance(**step) for step in state["steps"]]
+        self.shadow.update(state["shadow"])
+        self._history.extend(state["history"])
+        self._previous = state["previous"]
+        self._stage = state["stage"]
 
     def on_step_end(self, event: StepEvent) -> None:
         step, velocities = event.step, self._all_branches(event)
+        stage = (step.expert.value, step.latent_frames, step.position_stride)
+        if stage != self._stage:  # differences of another stage are not compared; a resumed stage is the same one
+            self._history.clear()
+            self._stage = stage
         difference = velocities[Branch.COND] - velocities[Branch.UNCOND]
         scale = self.scales[step.expert]
         guided = velocities[Branch.UNCOND] + scale * difference

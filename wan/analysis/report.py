@@ -1,6 +1,7 @@
 """The report page: a section for every result folder, and the sections of comparisons and continuity analyses."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from string import ascii_uppercase
@@ -26,6 +27,7 @@ from wan.analysis.report_files import read_json
 from wan.analysis.report_runs import debug_section, run_section, side_by_side_section
 from wan.errors import InvalidInput
 from wan.runs import RECORD_NAME
+from wan.untrusted.refusal import MALFORMED, reason_of
 
 MakeSection = Callable[[Path, Media], Section]
 SIDE_BY_SIDE = "side_by_side.mp4"
@@ -40,12 +42,29 @@ def make_report(folders: Sequence[Path], *, title: str) -> str:
     letters = dict(zip(runs, _letters(), strict=False)) if len(runs) > 1 else {}
     first = 2 if letters else 1
     media = Media({folder: section_anchor(number) for number, folder in enumerate(makers, start=first)})
-    sections = [side_by_side_section(letters, media)] if letters else []
+    with _readable(*letters):
+        sections = [side_by_side_section(letters, media)] if letters else []
     for folder, make in makers.values():
-        is_lettered = folder in letters
-        sections.append(run_section(folder, media, letter=letters[folder]) if is_lettered else make(folder, media))
+        with _readable(folder):
+            is_lettered = folder in letters
+            sections.append(run_section(folder, media, letter=letters[folder]) if is_lettered else make(folder, media))
     number = f"{len(makers)} result folder{'s' if len(makers) > 1 else ''}"
     return page(title, f"{number}; nothing is loaded from a network", sections)
+
+
+@contextmanager
+def _readable(*folders: Path) -> Iterator[None]:
+    """InvalidInput for results whose values are not what this program writes; whoever wrote them."""
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except MALFORMED as error:
+        named = " and ".join(map(str, folders))
+        raise InvalidInput(
+            f"the results in {named} are damaged, or not of this version ({type(error).__name__}: {reason_of(error)}); "
+            "make them again"
+        ) from error
 
 
 def section_for(folder: Path) -> MakeSection:

@@ -12,10 +12,13 @@ from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, make_parser, values_of
 from wan.instruments.flags import DEMO_TASK
 from wan.job import Job, open_job_checkpoint, prepare
+from wan.limits import MAX_COUNT, MAX_THREADS, check_count
 from wan.machine import Machine
+from wan.memory import refuse_too_little_memory
 from wan.request import Request
 from wan.runs import environment_versions, write_json_atomic
 from wan.runs.folders import refuse_existing
+from wan.runs.writable import refuse_unwritable_file
 from wan.sampling.price import DenoiserSize, published_size
 
 if TYPE_CHECKING:  # these import torch, which takes seconds that --help need not wait for
@@ -23,13 +26,13 @@ if TYPE_CHECKING:  # these import torch, which takes seconds that --help need no
 
 _RANDOM_ONLY = ("layers", "steps_per_stage", "offload")
 _REQUEST = ("task", "ckpt_dir", "size", "frame_num", "sample_steps")
-_MACHINE = ("device", "dtype", "attention")
+_MACHINE = ("device", "dtype", "attention", "ignore_memory_check")
 DESCRIPTION = f"""\
 Time the sampling loop: every shortcut against the plain plan, and ours against diffusers' WanPipeline.
 
     {command_line("bench")}                                                    the demo model
     {command_line("bench")} --task t2v-A14B --ckpt_dir DIR                     a checkpoint
-    {command_line("bench")} --random_weights --task t2v-A14B --size 832*480    real sizes without a checkpoint
+    {command_line("bench")} --random_weights --task t2v-A14B --size 832x480    real sizes without a checkpoint
     {command_line("bench")} --random_weights --task ti2v-5B --steps_per_stage 3
     {command_line("bench")} --engine                                           the plain plan, computed in other ways
     {command_line("bench")} --variant="--sample_steps 10" --variant=--compile
@@ -44,6 +47,8 @@ sentence); 1 for other failures.
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     refuse_existing(args.output, flag="--output")
+    if args.output:
+        refuse_unwritable_file(args.output, flag="--output")
     _refuse_bad_values(args)
     if args.threads:
         import torch
@@ -116,6 +121,8 @@ def time_random_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     # what cannot be planned is refused before weights are made
     case, notes = _case(replace(job, config=config), published_size(config), args)
     device, dtype = pick_device(args.device), args.dtype or config.param_dtype
+    machine = replace(job.request.machine, offload=args.offload or "none")
+    refuse_too_little_memory(config, published_size(config), job.geometry, machine=machine)
     model = RandomModel(
         config,
         job.geometry,
@@ -131,8 +138,8 @@ def time_random_weights(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     found["notes"] += notes
     if args.layers:
         found["notes"].append(f"{args.layers} layers of the task's {WAN_CONFIGS[config.name].num_layers}")
-    machine = {"versions": environment_versions(str(device)), "device": str(device), "dtype": dtype}
-    return _heading(case, args) | found | machine | {"layers": config.num_layers, "offload": args.offload or "none"}
+    made_on = {"versions": environment_versions(str(device)), "device": str(device), "dtype": dtype}
+    return _heading(case, args) | found | made_on | {"layers": config.num_layers, "offload": args.offload or "none"}
 
 
 def _case(job: Job, size: DenoiserSize, args: argparse.Namespace) -> tuple["Setting", list[str]]:
@@ -178,8 +185,8 @@ def _heading(case: "Setting", args: argparse.Namespace) -> dict[str, Any]:
 
 def _refuse_bad_values(args: argparse.Namespace) -> None:
     for name in ("repeats", "threads", "layers", "steps_per_stage"):
-        if (value := getattr(args, name)) is not None and value < 1:
-            raise InvalidInput(f"--{name} {value} must be at least 1")
+        if (value := getattr(args, name)) is not None:
+            check_count(f"--{name}", value, most=MAX_THREADS if name == "threads" else MAX_COUNT)
     if args.engine and args.variants:
         raise InvalidInput("--engine names its variants itself; leave --variant out, or --engine")
     asked = [f"--{name}" for name in _RANDOM_ONLY if getattr(args, name) is not None]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wan.analysis.plots import require_plotting
-from wan.commands import command_line
+from wan.commands import command_line, replay_line
 from wan.errors import InvalidInput
-from wan.flags import Groups, Parser, make_parser
+from wan.flags import Groups, Parser, make_parser, with_whole_paths
 from wan.instruments.flags import add_measuring_flags, cases_from, first_of_several, measured_job
 from wan.instruments.methods import (
     MODES,
@@ -17,7 +17,8 @@ from wan.instruments.methods import (
     mode_help,
 )
 from wan.job import open_job_checkpoint
-from wan.runs.folders import claim_directory
+from wan.loading.prompt_length import cut_notices
+from wan.runs.writable import refuse_unwritable_folder
 from wan.sampling.table import format_plan
 
 DESCRIPTION = f"""\
@@ -29,7 +30,8 @@ Compare shortcuts with the same-seed baseline: errors, PSNR, SSIM, motion, cost,
     {command_line("compare")} --from_runs outputs/BASELINE_RUN outputs/METHOD_RUN
 
 Both sides start from the same noise. Videos are measured as decoded floats in [0, 1], before mp4 coding; with several
-prompts or seeds the report gives mean, spread and the worst case with its picture.
+prompts or seeds the report gives mean, spread and the worst case with its picture. The same command continues a
+comparison that was stopped.
 """
 
 
@@ -43,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
             raise InvalidInput("--from_runs runs nothing, and --control runs more; leave one of them out")
         from wan.instruments.compare_runs import compare_earlier_runs
 
-        compare_earlier_runs([Path(folder) for folder in args.from_runs], job, print)
+        compare_earlier_runs(args.from_runs, job, print)
         return
     cases = cases_from(args, job)
     methods = methods_for(args.comparison_mode, job)
@@ -51,24 +53,30 @@ def main(argv: Sequence[str]) -> None:
     # the small demo model can always afford to be held against its controls
     with_controls = args.control or job.config.bundled_checkpoint is not None
     everything = (*methods, *(controls_for(methods, checkpoint.denoiser_size) if with_controls else ()))
-    for line in dict.fromkeys((*notices, *(notice for method in methods for notice in method.job.notices))):
+    cut = cut_notices(checkpoint, {f"--prompt {case.prompt[:20]!r}...": case.prompt for case in cases})
+    for line in dict.fromkeys((*notices, *(notice for method in methods for notice in method.job.notices), *cut)):
         print(line)
     if args.dry_run:
+        refuse_unwritable_folder(args.output_dir, flag="--output_dir")
         for method in everything:
             print(f"\n{method.title}\n{format_plan(method.plan)}")
         return
     # imported here: torch and the measuring libraries take seconds that --help and --dry_run need not wait for
     from wan.instruments.comparison import compare_and_write
+    from wan.loading.models import check_weights
 
-    directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite)
-    print(f"{len(cases)} x {len(everything)} runs ({', '.join(method.name for method in everything)}) into {directory}")
+    check_weights(checkpoint)
     compare_and_write(
         job,
         everything,
         cases,
         checkpoint=checkpoint,
-        directory=directory,
-        about={"comparison_mode": args.comparison_mode, "command": command_line("compare", *argv)},
+        output_dir=args.output_dir,
+        overwrite=args.overwrite,
+        about={
+            "comparison_mode": args.comparison_mode,
+            "command": replay_line("compare", *with_whole_paths(build_parser(), argv)),
+        },
         show_progress=not args.quiet,
         say=print,
     )
@@ -91,6 +99,7 @@ def build_parser() -> Parser:
     group.add_argument(
         "--from_runs",
         nargs=2,
+        type=Path,
         metavar=("BASELINE", "METHOD"),
         help="compare two run folders made earlier instead of running anything (only the VAE is used)",
     )

@@ -11,7 +11,8 @@ from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
 from wan.instruments.flags import add_measuring_flags, measured_job
-from wan.job import open_job_checkpoint, vary
+from wan.job import cut_texts, open_job_checkpoint, vary
+from wan.limits import check_seed
 from wan.runs.folders import claim_directory
 from wan.sampling.plan import Plan
 
@@ -29,33 +30,47 @@ Temporal continuity of a run: how much neighbouring latent frames differ at ever
     {command_line("continuity")} --num_frames 13 25 49 97
 
 Writes debug_latents/, continuity_analysis.png, expert_switch.png and continuity_statistics.json, and prints the early /
-middle / late table. --num_frames counts pixel frames (49 are 13 latent frames).
+middle / late table. --num_frames counts pixel frames (49 are 13 latent frames). The same command continues a sweep
+that was stopped, at the first run that is not complete.
 """
 
 
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     # imported here: torch and the measuring libraries take seconds that --help need not wait for
-    from wan.instruments.continuity import analyse_folder, analyse_study, compare_with, sweep
-    from wan.runs.debug_latents import find_debug_latents
+    from wan.instruments.continuity import analyse_folder, analyse_studies, compare_with, study_identity
+    from wan.instruments.unfinished import begin_or_continue
+    from wan.loading.models import check_weights
+    from wan.runs.debug_latents import check_debug_steps, find_debug_latents
     from wan.session import Session
 
     require_plotting()
     space = _space(args)
-    reference = None if args.compare is None else find_debug_latents(Path(args.compare))
+    reference = None if args.compare is None else find_debug_latents(args.compare)
+    if reference is not None:
+        check_debug_steps(reference)
     if args.from_run is not None:
-        folder = find_debug_latents(Path(args.from_run))
+        folder = find_debug_latents(args.from_run)
+        check_debug_steps(folder)
         directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite)
         run = analyse_folder(folder, directory, space=space, title=str(args.from_run), say=print)
     else:
         studies = _studies(args)
         checkpoint = open_job_checkpoint(studies[0].job)
-        directory = claim_directory(args.output_dir, flag="--output_dir", overwrite=args.overwrite, stale=_STALE)
-        session = Session(studies[0].job, checkpoint=checkpoint, show_progress=not args.quiet)
-        if len(studies) > 1:
-            sweep(studies, session, directory, space=space, say=print)
+        check_weights(checkpoint)
+        for notice in cut_texts(studies[0].job, checkpoint):
+            print(notice)
+        identity = study_identity(studies, checkpoint)
+        with begin_or_continue(
+            args.output_dir, flag="--output_dir", identity=identity, overwrite=args.overwrite, stale=_STALE
+        ) as work:
+            directory = work.directory
+            session = Session(studies[0].job, checkpoint=checkpoint, show_progress=not args.quiet)
+            single = analyse_studies(studies, session, directory, space=space, say=print)
+            work.finish()
+        if single is None:
             return
-        run = analyse_study(studies[0], session, directory, space=space, say=print)
+        run = single
     if reference is not None:
         compare_with(run, reference, directory, space=space, names=(_name(args), str(args.compare)), say=print)
     print(f"\nresults: {directory}")
@@ -69,8 +84,10 @@ def build_parser() -> Parser:
         "--space", choices=SPACES, help="what the figure and the table show: x_t (default), x0 or eps; the JSON has all"
     )
     group.add_argument("--use_epsilon", action="store_true", help="the same as --space eps")
-    group.add_argument("--from_run", metavar="DIR", help="analyse a run made earlier with --enable_debug; no model")
-    group.add_argument("--compare", metavar="DIR", help="overlay another run's debug latents, the reference")
+    group.add_argument(
+        "--from_run", type=Path, metavar="DIR", help="analyse a run made earlier with --enable_debug; no model"
+    )
+    group.add_argument("--compare", type=Path, metavar="DIR", help="overlay another run's debug latents, the reference")
     add_measuring_flags(groups, output_dir="continuity_analysis", several=False)
     _add_lists(groups["lists make a sweep: one run each, one figure"])
     parser.set_defaults(frame_num=None, sample_steps=None)
@@ -132,6 +149,7 @@ def _studies(args: argparse.Namespace) -> "list[Study]":
         raise InvalidInput("--compare overlays two single runs; leave it out of a sweep")
     if args.seed < 0:
         raise InvalidInput(f"--seed {args.seed} must be 0 or more")
+    check_seed(args.seed, name="--seed")
     first = measured_job(args, frame_num=frame_nums[0], sample_steps=step_counts[0])
     studies = []
     for frame_num in frame_nums:

@@ -13,12 +13,14 @@ from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
 from wan.instruments.flags import add_output_flags
+from wan.limits import MAX_SHIFT, MAX_STEPS, check_count, check_seed, refuse_infinite
 from wan.runs import atomic_path
 from wan.runs.folders import claim_directory
 from wan.sampling.schedule import SOLVER_NAMES, sigma_grid
 
 FIGURE_NAME, DATA_NAME = "temporal_continuity_demo.png", "temporal_continuity_demo.npz"
 HEADINGS = {"normalized_l2": "Normalized L2 Distance", "cosine": "Cosine Similarity"}
+MAX_LATENT_FRAMES = 1024
 CHANNELS, ROWS, COLUMNS = 16, 8, 8
 
 
@@ -83,16 +85,19 @@ def build_parser() -> Parser:
 
 
 def _refuse(args: argparse.Namespace) -> None:
-    if args.num_inference_steps < 1:
-        raise InvalidInput(f"--num_inference_steps {args.num_inference_steps} must be at least 1")
+    check_count("--num_inference_steps", args.num_inference_steps, most=MAX_STEPS)
     if args.latent_frames < 2:
         raise InvalidInput(f"--latent_frames {args.latent_frames} must be at least 2: continuity compares neighbours")
     if not 0.0 <= args.correlation < 1.0:
         raise InvalidInput(f"--correlation {args.correlation:g} must be at least 0 and below 1")
     if not args.shift > 0:
         raise InvalidInput(f"--shift {args.shift:g} must be greater than 0")
+    refuse_infinite("--shift", (args.shift,), most=MAX_SHIFT)
+    if args.latent_frames > MAX_LATENT_FRAMES:
+        raise InvalidInput(f"--latent_frames {args.latent_frames} must be at most {MAX_LATENT_FRAMES}")
     if args.seed < 0:
         raise InvalidInput(f"--seed {args.seed} must be 0 or more")
+    check_seed(args.seed, name="--seed")
 
 
 def _curves(demo: dict[str, np.ndarray]) -> dict[str, dict[str, list[float]]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from wan.commands import command_line
 from wan.configs import WAN_CONFIGS
 from wan.flags import Parser, make_parser
+from wan.runs.writable import refuse_unwritable_folder
 
 DESCRIPTION = f"""\
 Convert an official checkpoint to the diffusers layout, with its .pth files as safetensors; dtypes are kept.
@@ -19,6 +20,7 @@ Exit codes: 0; 2 for what cannot be converted (one sentence); 1 for everything e
 
 def main(argv: Sequence[str]) -> None:
     given = build_parser().parse_args(argv)
+    refuse_unwritable_folder(given.destination, flag="DST")
     # imported here: torch and the model libraries take seconds that --help need not wait for
     from tqdm import tqdm
 

@@ -17,7 +17,8 @@ Check a checkpoint folder in seconds: what it is, which tasks it serves, all tha
 
     {command_line("doctor")} --ckpt_dir ./Wan2.2-T2V-A14B --task t2v-A14B
 
-Reads config files and headers, and some KiB of every weight file of two experts. Exit code 0: healthy; 2: problems.
+Reads config files, tokenizer, headers and the small tensors (for NaN and infinity), and some KiB of every weight file
+of two experts; with --read_all every number of every weight file. Exit code 0: healthy; 2: problems.
 """
 
 
@@ -27,7 +28,8 @@ def main(argv: Sequence[str]) -> int:
     from wan.loading.doctor import diagnose  # takes seconds that --help need not wait for
 
     try:
-        diagnosis = diagnose(given.ckpt_dir, WAN_CONFIGS[given.task] if given.task else None)
+        config = WAN_CONFIGS[given.task] if given.task else None
+        diagnosis = diagnose(given.ckpt_dir, config, read_all=given.read_all)
     except OSError as error:
         raise InvalidInput(f"--ckpt_dir {given.ckpt_dir} cannot be read ({error}); check its permissions") from error
     print_diagnosis(diagnosis)
@@ -58,4 +60,5 @@ def build_parser() -> Parser:
     parser = make_parser("doctor", DESCRIPTION)
     parser.add_argument("--ckpt_dir", type=Path, required=True, help="checkpoint folder, of either layout")
     parser.add_argument("--task", choices=sorted(WAN_CONFIGS), help="default: the task that the model fits")
+    parser.add_argument("--read_all", action="store_true", help="look for NaN and infinity in all weights (minutes)")
     return parser

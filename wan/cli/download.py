@@ -10,6 +10,8 @@ from wan.configs import WAN_CONFIGS
 from wan.flags import Parser, make_parser
 from wan.loading.download_hubs import HUBS
 from wan.loading.layouts import LAYOUTS
+from wan.runs.writable import refuse_unwritable_folder
+from wan.texts import path_text
 
 if TYPE_CHECKING:
     from wan.loading.download import Download
@@ -36,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     config = WAN_CONFIGS[given.task]
     folder = given.output_dir or DOWNLOAD_DIR / repository_for(config, given.layout).split("/")[1]
     hub = HUBS[given.source]()
+    refuse_unwritable_folder(folder, flag="--output_dir")
     download = plan_download(hub, config, given.layout, folder, revision=given.revision)
     _print_plan(download)
     check_disk(download)
@@ -70,6 +73,6 @@ def build_parser() -> Parser:
     layouts = sorted(layout.name for layout in LAYOUTS)
     parser.add_argument("--layout", choices=layouts, default="official", help="default: %(default)s")
     parser.add_argument("--output_dir", type=Path, help="default: checkpoints/NAME, NAME as published")
-    parser.add_argument("--revision", help="branch, tag or commit (default: the newest)")
+    parser.add_argument("--revision", type=path_text, help="branch, tag or commit (default: the newest)")
     parser.add_argument("--dry_run", action="store_true", help="print what would be fetched, with sizes, and stop")
     return parser

@@ -1,30 +1,41 @@
 """``wan generate``: make a video from a prompt; prints its plan and price first, or with --dry_run alone."""
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
-from wan.job import Job, open_job_checkpoint, prepare
+from wan.job import Job, cut_texts, open_job_checkpoint, prepare
 from wan.loading.layouts import find_checkpoint_dir
 from wan.loading.vocabulary import read_vocabulary
+from wan.memory import need_of, why_too_little
 from wan.request import OUTPUT, add_request_flags, request_of
+from wan.request_checks import refuse_bad_folders
+from wan.resuming import earlier_run
+from wan.sampling.carried_size import carried_bytes
 from wan.sampling.price import DenoiserSize, price, published_size
 from wan.sampling.table import format_plan, format_price
 
 
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
+    if args.resume is not None:
+        resume(args)
+        return
     job = prepare(request_of(args), needs_image=not (args.dry_run or args.list_vocabulary))
     if args.list_vocabulary:
         list_vocabulary(job)
-    elif args.dry_run:
+        return
+    refuse_bad_folders(job.request)
+    if args.dry_run:
         dry_run(job)
     else:
         # imported here: torch, diffusers and transformers take seconds that --help and --dry_run need not wait for
         from wan.generation import generate
 
-        generate(job, say=(lambda line: None) if args.quiet else print, show_progress=not args.quiet)
+        generate(job, say=_said(args), show_progress=not args.quiet)
 
 
 def build_parser() -> Parser:
@@ -38,6 +49,14 @@ def build_parser() -> Parser:
     groups = Groups(parser)
     add_request_flags(groups)
     output = groups[OUTPUT]
+    output.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with the run of this folder, with the settings it began with"
+    )
+    output.add_argument(
+        "--accept_changes",
+        action="store_true",
+        help="with --resume: go on although code, versions or device have changed (not bit-equal)",
+    )
     output.add_argument("--dry_run", action="store_true", help="print the plan and its price, load nothing")
     output.add_argument("--quiet", action="store_true", help="print errors only")
     output.add_argument("--list_vocabulary", action="store_true", help="print the words that t2v-demo knows")
@@ -46,9 +65,30 @@ def build_parser() -> Parser:
 
 def dry_run(job: Job) -> None:
     """Print the plan and its price; no weight is loaded, not even torch is imported."""
-    tag = price(job.plan, _denoiser_size(job))
-    for line in (*job.notices, format_plan(job.plan), format_price(tag)):
+    machine, notices = job.request.machine, list(job.notices)
+    if job.request.ckpt_dir or job.config.bundled_checkpoint:
+        checkpoint = open_job_checkpoint(job)
+        size = checkpoint.denoiser_size
+        notices += cut_texts(job, checkpoint)
+    else:
+        size = published_size(job.config)
+        # only a notice: without a checkpoint a plan is priced, perhaps for another machine
+        reason = why_too_little(need_of(job.config, size, job.geometry, machine=machine), machine)
+        notices += [reason] if reason else []
+    tag = price(job.plan, size)
+    for line in (*notices, format_plan(job.plan), format_price(tag), *_resume_line(job, size)):
         print(line)
+
+
+def resume(args: argparse.Namespace) -> None:
+    """Go on with a run that was stopped; with --dry_run say only what it is and where it would go on."""
+    earlier = earlier_run(args.resume, beside=request_of(args), accept_changes=args.accept_changes)
+    if args.dry_run:
+        print(f"{earlier.directory} ({earlier.record['status']}) can be resumed: {earlier.record['command']}")
+        return
+    from wan import generation
+
+    generation.resume(earlier, say=_said(args), show_progress=not args.quiet)
 
 
 def list_vocabulary(job: Job) -> None:
@@ -60,7 +100,13 @@ def list_vocabulary(job: Job) -> None:
     print(" ".join(read_vocabulary(find_checkpoint_dir(job.config, job.request.ckpt_dir))))
 
 
-def _denoiser_size(job: Job) -> DenoiserSize:
-    if job.request.ckpt_dir or job.config.bundled_checkpoint:
-        return open_job_checkpoint(job).denoiser_size
-    return published_size(job.config)
+def _resume_line(job: Job, size: DenoiserSize) -> list[str]:
+    if job.request.no_resume_file:
+        return []
+    dtype_bytes = 4 if (job.request.machine.dtype or job.config.param_dtype) == "float32" else 2
+    megabytes = carried_bytes(job.plan, size, dtype_bytes=dtype_bytes) / 1e6
+    return [f"resume file: at most {megabytes:,.1f} MB, one file, replaced after every step"]
+
+
+def _said(args: argparse.Namespace) -> Callable[[str], None]:
+    return (lambda line: None) if args.quiet else print

@@ -5,16 +5,21 @@ Exit codes of every command: 0; 2 for what a user asked for and cannot have; 1 f
 
 import difflib
 import importlib
-import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import wan
 from wan.commands import COMMANDS, in_clone, module_of, program
+from wan.console import flush_streams, lasting_streams
 from wan.errors import InvalidInput, WanError
 
 _INTERRUPTED: Mapping[str, str] = {
-    "generate": "what was computed is in the run folder",
+    "generate": "what was computed is in the run folder, and --resume goes on with it",
+    "compare": "the same command continues",
+    "continuity": "the same command continues",
     "convert": "the same command continues",
     "download": "the same command resumes",
     "bench arena": "the same command continues",
@@ -66,17 +71,25 @@ def label_of(name: str) -> str:
 
 def explained(label: str, call: Callable[[], int | None], *, interrupted: str) -> int:
     """The exit code of a call; an error becomes one sentence on stderr that begins with ``label``."""
+    lasting_streams()
+    code = _code_of(label, call, interrupted=interrupted)
+    if unwritten := flush_streams():
+        print(f"{label}: failed: standard output cannot be written ({unwritten.strerror})", file=sys.stderr)
+        return code or 1
+    return code
+
+
+def _code_of(label: str, call: Callable[[], int | None], *, interrupted: str) -> int:
     try:
-        code = call() or 0
-        sys.stdout.flush()
-        return code
+        with stopping_like_ctrl_c():
+            return call() or 0
     except InvalidInput as error:
         print(f"{label}: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # `| head` has read enough; what is left goes nowhere, or Python complains about it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except UnicodeEncodeError as error:
+        # what no check has met before: a library that takes valid UTF-8 alone was given something else
+        print(f"{label}: {error.object[:80]!a} is not valid UTF-8; write it in UTF-8", file=sys.stderr)
+        return 2
     except (WanError, OSError) as error:
         print(f"{label}: failed: {error}", file=sys.stderr)
         return 1
@@ -88,6 +101,25 @@ def explained(label: str, call: Callable[[], int | None], *, interrupted: str) -
     except KeyboardInterrupt:
         print(f"{label}: interrupted; {interrupted}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def stopping_like_ctrl_c() -> Iterator[None]:
+    """A polite end from outside (SIGTERM: kill, a queue's time limit, a shutdown; SIGHUP: the terminal is gone) ends a
+    command as Ctrl-C does: what was computed is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets only the main thread say what a signal does
+        return
+    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # nohup ignores SIGHUP, and that stays so
+    changed = [one for one in signals if signal.getsignal(one) is signal.SIG_DFL]
+    for one in changed:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in changed:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def missing_package(name: str) -> str:

@@ -8,6 +8,7 @@ from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Parser, make_parser
 from wan.runs import write_text_atomic
+from wan.runs.writable import refuse_unwritable_file
 
 DEFAULT_OUTPUT = "report.html"
 _DEFAULT_FOLDERS = ("comparison_outputs", "continuity_analysis", "demo_continuity")
@@ -31,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     from wan.analysis.report import make_report  # takes seconds that --help need not wait for
 
     output = _output(args.output, overwrite=args.overwrite)
-    folders = [found for folder in args.folders for found in _results_in(Path(folder))] or _found_here(Path())
+    folders = [found for folder in args.folders for found in _results_in(folder)] or _found_here(Path())
     text = make_report(folders, title=args.title)
     write_text_atomic(output, text)
     print(f"{output} ({len(text.encode()) / 1e6:.1f} MB): {', '.join(str(folder) for folder in folders)}")
@@ -39,22 +40,25 @@ def main(argv: Sequence[str]) -> None:
 
 def build_parser() -> Parser:
     parser = make_parser("report", DESCRIPTION, usage="%(prog)s [RUN ...] [flags]")
-    parser.add_argument("folders", nargs="*", metavar="RUN", help="result folders, in the order of the page")
-    parser.add_argument("--output", help=f"the page to write; default: {DEFAULT_OUTPUT}, or the next free number")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="RUN", help="result folders, in the order of the page")
+    parser.add_argument(
+        "--output", type=Path, help=f"the page to write; default: {DEFAULT_OUTPUT}, or the next free number"
+    )
     parser.add_argument("--title", default="Wan2.2 Shortcut: results", help="(%(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
     return parser
 
 
-def _output(given: str | None, *, overwrite: bool) -> Path:
+def _output(given: Path | None, *, overwrite: bool) -> Path:
     """The file to write; InvalidInput for a given one that is no page, or that exists and may not be replaced."""
     if given is None:
         return Path(DEFAULT_OUTPUT) if overwrite else _free(Path(DEFAULT_OUTPUT))
-    output = Path(given)
+    output = given
     if output.suffix.lower() != ".html":
         raise InvalidInput(f"--output {output} must end in .html")
     if output.exists() and not overwrite:
         raise InvalidInput(f"--output {output} exists; give another name, or --overwrite to replace it")
+    refuse_unwritable_file(output, flag="--output")
     return output
 
 

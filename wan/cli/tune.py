@@ -1,7 +1,6 @@
 """``wan tune``: find the plan with the least error for every budget, on the user's own checkpoint."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,14 @@ from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, make_parser, values_of
 from wan.instruments.flags import DEMO_TASK
 from wan.job import Job, open_job_checkpoint, prepare
+from wan.limits import MAX_COUNT, MAX_THREADS, check_count
 from wan.loading.layouts import Checkpoint
+from wan.loading.prompt_length import cut_notices
 from wan.machine import Machine
 from wan.request import Request
 from wan.runs.folders import refuse_existing
 from wan.runs.provenance import CALIBRATION_NAME, checkpoint_identity
+from wan.runs.writable import refuse_unwritable_file, refuse_unwritable_folder
 from wan.sampling.price import published_size
 from wan.tune.clips import TUNING_SEED, VERIFICATION_SEED, TuneClip, clips_from_file, default_clips
 from wan.tune.options import BUDGETS, DEMO_OPTIONS, TuneOptions, tune_cost
@@ -24,7 +26,7 @@ _REQUEST = (
     "task", "ckpt_dir", "image", "size", "frame_num", "negative_prompt",
     "sample_solver", "sample_steps", "sample_shift", "sample_guide_scale",
 )  # fmt: skip
-_MACHINE = ("device", "dtype", "attention", "offload", "t5_cpu", "text_cache")
+_MACHINE = ("device", "dtype", "attention", "offload", "t5_cpu", "text_cache", "ignore_memory_check")
 _NUMBERS = ("clips", "verify_clips", "trials", "amplification_steps", "amplification_clips", "at_once")
 DESCRIPTION = f"""\
 Find the best plan for every budget, on your own checkpoint, without training.
@@ -51,15 +53,24 @@ def main(argv: Sequence[str]) -> None:
     size = checkpoint.denoiser_size if checkpoint else published_size(job.config)
     cost = tune_cost(options, steps=len(job.plan.steps), geometry=job.geometry, size=size)
     tuning, verification = clips_of(args, job, options)
+    if checkpoint:
+        texts = {f"the prompt {clip.prompt[:20]!r}...": clip.prompt for clip in (*tuning, *verification)}
+        for notice in (*job.notices, *cut_notices(checkpoint, texts | {"--negative_prompt": job.negative_prompt})):
+            print(notice)
     for line in cost.lines():
         print(line)
+    output = args.output or (checkpoint.path / CALIBRATION_NAME if checkpoint else None)
+    if output:
+        refuse_unwritable_file(output, flag="--output")
+    refuse_unwritable_folder(args.work_dir or Path("tuning"), flag="--work_dir")
     if args.dry_run:
         return
-    assert checkpoint is not None
-    output = args.output or checkpoint.path / CALIBRATION_NAME
+    assert checkpoint is not None and output is not None
+    from wan.loading.models import check_weights  # takes seconds that --help and --dry_run need not wait for
+
+    check_weights(checkpoint)
     if not args.overwrite:
         refuse_existing(output, flag="--output")
-    _refuse_unwritable(output)
     tune(job, checkpoint, options, clips=(tuning, verification), args=args, output=output, argv=argv)
 
 
@@ -130,8 +141,7 @@ def options_of(args: argparse.Namespace, job: Job) -> TuneOptions:
     """The flags over the defaults of the model; ``InvalidInput`` for numbers below 1."""
     given = {name: value for name in _NUMBERS if (value := getattr(args, name)) is not None}
     for name, value in {**given, "threads": args.threads or 1}.items():
-        if value < 1:
-            raise InvalidInput(f"--{name} {value} must be at least 1")
+        check_count(f"--{name}", value, most=MAX_THREADS if name == "threads" else MAX_COUNT)
     defaults = DEMO_OPTIONS if job.config.bundled_checkpoint else TuneOptions()
     options = replace(defaults, budgets=tuple(dict.fromkeys(args.budgets)), **given)
     return replace(options, amplification_clips=min(options.amplification_clips, options.clips))
@@ -166,10 +176,3 @@ def _refuse_without_plans(job: Job) -> None:
             f"--sample_steps {len(job.plan.steps)} at --sample_shift {job.settings.shift:g} use only one expert; "
             "give the settings that you generate with"
         )
-
-
-def _refuse_unwritable(output: Path) -> None:
-    """``InvalidInput`` before hours of work whose result could not be saved."""
-    folder = next(parent for parent in output.absolute().parents if parent.exists())
-    if output.is_dir() or not os.access(folder, os.W_OK):
-        raise InvalidInput(f"--output {output} cannot be written; give a file in a folder that you may write to")

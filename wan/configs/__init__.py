@@ -3,6 +3,7 @@
 The YAML files live inside the package, so that an installed wheel finds them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+_SIZE = re.compile(r"\s*([0-9]{1,9})\s*[*xX\u00d7]\s*([0-9]{1,9})\s*")
 CONFIG_DIR = Path(__file__).parent
 
 
@@ -90,15 +92,11 @@ def load_config(path: Path) -> TaskConfig:
 
 
 def parse_size(size: str) -> tuple[int, int]:
-    """'W*H' to (width, height) in pixels; ValueError when it is not of that form."""
-    width, separator, height = size.partition("*")
-    if not separator or not _is_number(width) or not _is_number(height):
-        raise ValueError(f"--size {size!r} is not of the form W*H, for example 832*480")
-    return int(width), int(height)
-
-
-def _is_number(text: str) -> bool:
-    return text.strip().isascii() and text.strip().isdigit()
+    """'W*H' or 'WxH' to (width, height) in pixels; ValueError when it is not of that form."""
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise ValueError(f"--size {size!r} is not of the form W*H, for example '832*480' or 832x480")
+    return int(match[1]), int(match[2])
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

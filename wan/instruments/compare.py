@@ -13,11 +13,12 @@ from wan.analysis.comparison_plots import plot_contact_sheet, plot_per_frame
 from wan.analysis.divergence import Divergence, StepStore
 from wan.analysis.measures import Cost, Observation
 from wan.analysis.pictures import GAIN, amplified_difference, side_by_side
-from wan.generation import initial_record, run_metadata
 from wan.instruments.flags import Case
 from wan.instruments.methods import Method
+from wan.instruments.unfinished import Unfinished
 from wan.job import rerun
 from wan.models.network_cache import CacheNetwork
+from wan.run_sections import initial_record, run_metadata
 from wan.runs import LATENTS_NAME, VIDEO_NAME, RunRecord
 from wan.runs.latents import save_latents
 from wan.runs.video import write_frames
@@ -43,16 +44,29 @@ class Comparer:
     session: Session
     methods: Sequence[Method]
     cases: Sequence[Case]
-    directory: Path
+    work: Unfinished
     say: Callable[[str], None]
     results: dict[str, list[CaseResult]] = field(default_factory=dict)
 
+    @property
+    def directory(self) -> Path:
+        return self.work.directory
+
     def run(self) -> dict[str, list[CaseResult]]:
-        """Every case; pictures of the worst case of each method. Memory: a few decoded videos, whatever the number."""
+        """Every case that is not done yet; pictures of the worst case of each method. Memory: a few decoded videos,
+        whatever the number."""
+        done = self.work.done
+        for entry in done:
+            for name, data in entry["results"].items():
+                self.results.setdefault(name, []).append(CaseResult.from_dict(data))
+        if done:
+            self.say(f"{len(done)} of {len(self.cases)} cases are done already in {self.directory}")
         with tempfile.TemporaryDirectory(prefix=".steps-", dir=self.directory) as folder:
-            for number, case in enumerate(self.cases, start=1):
+            for number, case in enumerate(self.cases[len(done) :], start=len(done) + 1):
                 self.say(f"case {number} of {len(self.cases)}: {case.prompt!r}, seed {case.seed}")
                 self._run_case(case, number, StepStore(Path(folder)))
+                latest = {name: results[-1].as_dict() for name, results in self.results.items()}
+                self.work.journal.append({"case": number, "results": latest})
         return self.results
 
     def _run_case(self, case: Case, number: int, store: StepStore) -> None:

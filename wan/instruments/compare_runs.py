@@ -1,6 +1,8 @@
 """Compares two run folders that were made earlier: their latents are decoded with the checkpoint that made them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ from wan.analysis.comparison import Yardsticks, judge
 from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME, format_method
 from wan.analysis.divergence import relative_difference
 from wan.analysis.measures import Cost, Observation
+from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
 from wan.instruments.compare import write_sheets, write_side_by_side
 from wan.job import Job, vary
@@ -15,6 +18,7 @@ from wan.runs import LATENTS_NAME, load_record, write_json_atomic, write_text_at
 from wan.runs.folders import claim_directory
 from wan.runs.latents import load_latents
 from wan.session import Session
+from wan.untrusted.refusal import MALFORMED, reason_of
 
 METHOD_TITLE = "方法 (method)"
 
@@ -25,12 +29,19 @@ def compare_earlier_runs(folders: Sequence[Path], job: Job, say: Callable[[str],
     The job's checkpoint, or the one that the runs name, decodes them. InvalidInput for runs that cannot be compared.
     """
     records = [load_record(folder) for folder in folders]
+    for folder, record in zip(folders, records, strict=True):
+        _refuse_incomplete(folder, record)
     latents = [load_latents(folder / LATENTS_NAME) for folder in folders]
     _refuse_unlike(folders, records, [tuple(item.shape) for item in latents])
     for notice in _differences(records):
         say(notice)
     ckpt_dir = job.request.ckpt_dir or Path(records[0]["checkpoint"]["path"])
     session = Session(vary(job, task=records[0]["task"], ckpt_dir=ckpt_dir, prompt=records[0]["prompt"]))
+    if latents[0].shape[0] != session.config.latent_channels:
+        raise InvalidInput(
+            f"--from_runs: the latents have {latents[0].shape[0]} channels, and those of {session.config.name} have "
+            f"{session.config.latent_channels}; give runs of that task"
+        )
     directory = claim_directory(job.request.output_dir, flag="--output_dir", overwrite=job.request.overwrite)
     baseline, method = (session.decode(item) for item in latents)
     is_half_frame = records[1]["settings"]["frame_completion"] is not None
@@ -55,6 +66,24 @@ def compare_earlier_runs(folders: Sequence[Path], job: Job, say: Callable[[str],
     write_side_by_side(directory, result, method, baseline, name="method", fps=session.config.sample_fps)
     write_sheets(directory, result, method, baseline, name="method", title=title, stride=stride)
     say(f"{text}\nresults: {directory}")
+
+
+def _refuse_incomplete(folder: Path, record: dict[str, Any]) -> None:
+    """InvalidInput for a record without what a comparison reads, which every run of this program writes."""
+    try:
+        texts: list[Any] = [*(record[name] for name in ("task", "prompt", "negative_prompt"))]
+        texts.append(record["checkpoint"]["path"])
+        is_whole = all(isinstance(text, str) and "\0" not in text for text in texts) and texts[0] in WAN_CONFIGS
+        is_whole &= isinstance(record["seed"], int) and "frame_completion" in record["settings"]
+        cost = asdict(_cost(record))
+        is_whole &= all(isinstance(value, int | float) and isfinite(value) for value in cost.values())
+    except MALFORMED as error:
+        raise InvalidInput(
+            f"--from_runs: the record of {folder} lacks what a comparison reads ({reason_of(error)}); "
+            "give a finished run"
+        ) from error
+    if not is_whole:
+        raise InvalidInput(f"--from_runs: the record of {folder} holds values that no run has; give a finished run")
 
 
 def _refuse_unlike(folders: Sequence[Path], records: list[dict[str, Any]], shapes: list[tuple[int, ...]]) -> None:

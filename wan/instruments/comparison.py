@@ -9,9 +9,11 @@ from wan.analysis.comparison import CaseResult, Yardsticks, finite, summarise, v
 from wan.analysis.comparison_plots import plot_cases, plot_divergence
 from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME, format_controls, format_method
 from wan.commands import command_line
+from wan.instruments.arena.store import identity_of
 from wan.instruments.compare import Comparer
 from wan.instruments.flags import Case
 from wan.instruments.methods import OTHER_SEED, Method, fewer_steps_name, steps_of_equal_cost
+from wan.instruments.unfinished import begin_or_continue, digest_of
 from wan.job import Job
 from wan.loading.layouts import Checkpoint
 from wan.runs import write_json_atomic, write_text_atomic
@@ -27,20 +29,30 @@ def compare_and_write(
     cases: Sequence[Case],
     *,
     checkpoint: Checkpoint,
-    directory: Path,
+    output_dir: Path,
+    overwrite: bool,
     about: Mapping[str, str],
     show_progress: bool,
     say: Callable[[str], None],
 ) -> None:
     """Run the baseline (the first method) and the others on every case, and write what came out; says the report.
 
-    ``about`` (comparison_mode, command) is kept with the data.
+    ``about`` (comparison_mode, command) is kept with the data. A comparison that was stopped goes on in its folder.
     """
-    session = Session(job, checkpoint=checkpoint, show_progress=show_progress)
-    session.warm_up((method.plan for method in methods), prompt=cases[0].prompt)
-    results = Comparer(session=session, methods=methods, cases=cases, directory=directory, say=say).run()
-    unknown = unknown_words(session, cases)
-    _Writer(methods, results, size=checkpoint.denoiser_size, unknown=unknown, about=about).write(directory, say)
+    decided = [(method.name, method.plan, method.settings, method.seed_shift) for method in methods]
+    identity = digest_of(identity_of(checkpoint, job.request.machine), decided, cases, job.negative_prompt)
+    with begin_or_continue(output_dir, flag="--output_dir", identity=identity, overwrite=overwrite) as work:
+        say(
+            f"{len(cases)} x {len(methods)} runs ({', '.join(method.name for method in methods)}) into {work.directory}"
+        )
+        session = Session(job, checkpoint=checkpoint, show_progress=show_progress)
+        session.warm_up((method.plan for method in methods), prompt=cases[0].prompt)
+        results = Comparer(session=session, methods=methods, cases=cases, work=work, say=say).run()
+        unknown = unknown_words(session, cases)
+        _Writer(methods, results, size=checkpoint.denoiser_size, unknown=unknown, about=about).write(
+            work.directory, say
+        )
+        work.finish()
 
 
 def unknown_words(session: Session, cases: Sequence[Case]) -> tuple[str, ...]:

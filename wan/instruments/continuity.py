@@ -10,12 +10,16 @@ from wan.analysis.continuity_plots import plot_continuity, plot_sweep, plot_swit
 from wan.analysis.continuity_run import ContinuityRun, compare_runs, format_statistics, format_steps, measure_run
 from wan.analysis.probe import LatentsDump
 from wan.errors import InvalidInput
+from wan.instruments.arena.store import identity_of
+from wan.instruments.unfinished import digest_of
 from wan.job import Job, rerun
+from wan.loading.layouts import Checkpoint
 from wan.runs import write_json_atomic
 from wan.runs.debug_latents import (
     DEBUG_DTYPES,
     LATENTS_FOLDER,
     debug_latents_bytes,
+    debug_step_files,
     iterate_debug_steps,
     refuse_full_disk,
 )
@@ -47,15 +51,35 @@ class Study:
         )
 
 
+def study_identity(studies: Sequence[Study], checkpoint: Checkpoint) -> str:
+    """What decides the latents of all studies."""
+    decided = [
+        (one.name, one.job.plan, one.job.settings, one.job.prompt, one.job.negative_prompt, one.job.request.seed)
+        for one in studies
+    ]
+    return digest_of(identity_of(checkpoint, studies[0].job.request.machine), decided)
+
+
+def analyse_studies(
+    studies: Sequence[Study], session: Session, directory: Path, *, space: str, say: Say
+) -> ContinuityRun | None:
+    """One study in the folder itself, or several as a sweep, which has no single run to go on with."""
+    if len(studies) > 1:
+        sweep(studies, session, directory, space=space, say=say)
+        return None
+    return analyse_study(studies[0], session, directory, space=space, say=say)
+
+
 def analyse_study(study: Study, session: Session, directory: Path, *, space: str, say: Say) -> ContinuityRun:
-    """Sample with every step on disk, then measure."""
+    """Sample with every step on disk, unless all are there already, then measure."""
     folder = directory / LATENTS_FOLDER
     job = study.job
     elements = [prod(job.geometry.latent_shape(step.latent_frames)) for step in job.plan.steps]
     size = debug_latents_bytes(elements, DEBUG_DTYPES["float32"])
     refuse_full_disk(folder, size, flag="--output_dir")
     say(f"{study.title}: {size / 1e6:,.1f} MB of latents go to {folder}")
-    session.sample(job.plan, prompt=job.prompt, seed=job.request.seed, observers=[LatentsDump(folder)])
+    if len(debug_step_files(folder)) < len(job.plan.steps):
+        session.sample(job.plan, prompt=job.prompt, seed=job.request.seed, observers=[LatentsDump(folder)])
     about = {
         "task": job.config.name,
         "prompt": job.prompt,

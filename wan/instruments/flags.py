@@ -8,7 +8,9 @@ from typing import Any
 from wan.errors import InvalidInput
 from wan.flags import Groups
 from wan.job import Job, prepare
+from wan.limits import check_seed
 from wan.request import OUTPUT, WHAT, add_request_flags, request_of
+from wan.texts import checked_prompt, prompts_from_file
 
 DEMO_TASK = "t2v-demo"
 _OWN_FORM = ("ckpt_dir", "prompt", "seed", "frame_num", "output_dir", "overwrite")
@@ -86,20 +88,18 @@ def cases_from(args: argparse.Namespace, job: Job) -> list[Case]:
     for seed in seeds:
         if seed < 0:
             raise InvalidInput(f"--seed {seed} must be 0 or more: both sides of a comparison need the same noise")
+        check_seed(seed, name="--seed")
     return [Case(prompt=prompt, seed=seed) for prompt in _prompts(args) or [job.prompt] for seed in seeds]
 
 
 def read_prompts(path: Path) -> list[str]:
     """The prompts of a file, one per line; empty lines and lines that start with # are left out."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"--prompt_file {path} cannot be read as UTF-8 text ({error}); give a text file") from error
-    prompts = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    prompts = prompts_from_file(path, name="--prompt_file")
     if not prompts:
         raise InvalidInput(f"--prompt_file {path} holds no prompt; write one per line")
     return prompts
 
 
 def _prompts(args: argparse.Namespace) -> list[str]:
-    return args.prompts + (read_prompts(args.prompt_file) if args.prompt_file else [])
+    given = [checked_prompt(prompt, name="--prompt") for prompt in args.prompts]
+    return given + (read_prompts(args.prompt_file) if args.prompt_file else [])

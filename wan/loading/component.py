@@ -1,6 +1,7 @@
 """A model before its weights: built without memory, checked against the files, then filled tensor by tensor."""
 
 import functools
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from wan.errors import CheckpointError
 from wan.loading.official_keys import KeyMap, Source
 from wan.loading.weights import Weights
+from wan.untrusted.refusal import shown
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -22,7 +24,8 @@ _SHOWN_NAMES = 3
 class Component(Generic[Model]):
     """One component: how to make its empty model, and where every parameter is.
 
-    Layers whose dotted name holds a word of ``keep_float32`` stay in float32 whatever the dtype.
+    Layers whose dotted name holds a word of ``keep_float32`` stay in float32 whatever the dtype. Tensors whose name
+    matches ``unused`` are left in their files.
     """
 
     place: str
@@ -30,6 +33,11 @@ class Component(Generic[Model]):
     weights: Weights
     key_map: KeyMap
     keep_float32: Collection[str] = ()
+    unused: str | None = None
+
+    def is_unused(self, name: str) -> bool:
+        """Whether a tensor of the files belongs to no network here, as CLIP's text tower."""
+        return self.unused is not None and re.search(self.unused, name) is not None
 
     def check(self) -> Model:
         """The model without its weights, which are not read.
@@ -77,12 +85,21 @@ class Component(Generic[Model]):
         if wrong:
             name = wrong[0]
             raise CheckpointError(
-                f"{self.place}: {self.key_map[name].name} has the shape {stored[name]} where the model needs "
+                f"{self.place}: {shown(self.key_map[name].name)} has the shape {stored[name]} where the model needs "
                 f"{wanted[name]} (and {len(wrong) - 1} more); its config.json belongs to another model"
             )
+        if twice := self._stored_twice():
+            raise CheckpointError(
+                f"{self.place} holds one parameter under two names, {_some(twice)}; take the published files"
+            )
+
+    def _stored_twice(self) -> list[str]:
+        """Tensors that a key map had no place for, as another has the same parameter."""
+        used = {source.name for source in self.key_map.values()}
+        return sorted(name for name in self.weights.entries.keys() - used if not self.is_unused(name))
 
     def _stored_shape(self, source: Source) -> tuple[int, ...]:
-        return tuple(source.pick(torch.empty(self.weights.shapes[source.name], device="meta")).shape)
+        return tuple(source.pick(torch.empty(self.weights.entries[source.name].shape, device="meta")).shape)
 
     def _parameters(self, model: Model, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
         """One ``Parameter`` per source: two names of one source share it, which ties them."""
@@ -109,4 +126,4 @@ def _some(names: list[str]) -> str:
     if not names:
         return "nothing"
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(names[:_SHOWN_NAMES]) + more
+    return ", ".join(map(shown, names[:_SHOWN_NAMES])) + more

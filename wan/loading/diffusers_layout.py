@@ -5,9 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from wan.configs import TaskConfig
+from wan.errors import CheckpointError
+from wan.loading import config_rules
+from wan.loading.config_rules import Rule
+from wan.loading.declared import MODEL_CLASSES, index_problems
 from wan.loading.described_model import DescribedModel
-from wan.loading.files import check_folder, denoiser_problems, experts_of, json_problems, read_json, tokenizer_problems
+from wan.loading.files import (
+    check_folder,
+    config_problems,
+    denoiser_problems,
+    experts_of,
+    linked_outside,
+    read_described,
+    read_json,
+)
 from wan.loading.problems import Problem
+from wan.loading.tokenizer_files import tokenizer_problems
 from wan.sampling.plan import Expert
 from wan.sampling.price import DenoiserSize
 
@@ -21,7 +34,15 @@ VAE, TEXT_ENCODER, IMAGE_ENCODER, TOKENIZER = "vae", "text_encoder", "image_enco
 TEXT_LEN_KEY = "text_len"
 """Ours, in transformer/config.json, for a model that was trained with another text length than its task's."""
 
-_NUMBERS = ("attention_head_dim", "ffn_dim", "in_channels", "num_attention_heads", "num_layers")
+INDEX_NAME = "model_index.json"
+RULES: Mapping[str, Mapping[str, Rule]] = {
+    "transformer": config_rules.DENOISER,
+    "transformer_2": config_rules.DENOISER,
+    VAE: config_rules.VAE,
+    TEXT_ENCODER: config_rules.TEXT_ENCODER,
+    IMAGE_ENCODER: config_rules.IMAGE_ENCODER,
+}
+"""What each component's config.json may say."""
 
 
 class DiffusersLayout:
@@ -35,18 +56,36 @@ class DiffusersLayout:
     def problems(self, path: Path, config: TaskConfig) -> Iterator[Problem]:
         """Everything that keeps the directory from serving the task."""
         for expert in experts_of(config):
-            folder = path / EXPERT_FOLDERS[expert]
-            yield from denoiser_problems(folder, config, numbers=_NUMBERS, in_channels="in_channels")
+            name = EXPERT_FOLDERS[expert]
+            yield from denoiser_problems(
+                path / name,
+                config,
+                rules=RULES[name],
+                classes=MODEL_CLASSES[name],
+                in_channels="in_channels",
+                root=path,
+            )
         for name in (VAE, TEXT_ENCODER, *((IMAGE_ENCODER,) if config.has_image_encoder else ())):
-            yield from json_problems(path / name)
-            yield from check_folder(path / name)
-        yield from tokenizer_problems(path / TOKENIZER)
+            yield from config_problems(path / name / "config.json", RULES[name], MODEL_CLASSES[name])
+            yield from linked_outside([path / name / "config.json"], path)
+            yield from check_folder(path / name, ckpt_dir=path)
+        yield from tokenizer_problems(path / TOKENIZER, ckpt_dir=path)
+
+    def family_problems(self, path: Path) -> Iterator[Problem]:
+        """Why the directory is no model of Wan at all, by its model_index.json."""
+        index = path / INDEX_NAME
+        if index.exists() or index.is_symlink():
+            try:
+                yield from map(Problem, index_problems(read_json(index), index))
+            except CheckpointError as error:
+                yield Problem(str(error))
 
     def described_model(self, path: Path) -> DescribedModel | None:
         source = path / EXPERT_FOLDERS[Expert.SINGLE] / "config.json"
-        if not source.is_file():
+        if not source.exists():
             return None
-        denoiser = read_json(source)
+        name = EXPERT_FOLDERS[Expert.SINGLE]
+        denoiser = read_described(source, RULES[name], MODEL_CLASSES[name])
         heads, head_width = denoiser.get("num_attention_heads"), denoiser.get("attention_head_dim")
         return DescribedModel(
             source=source,

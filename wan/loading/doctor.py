@@ -11,6 +11,7 @@ from wan.errors import CheckpointError
 from wan.loading.described_model import fitting_tasks, size_mismatch
 from wan.loading.files import INDEX_PATTERN, read_json
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
+from wan.loading.inside import is_shard_name
 from wan.loading.layouts import Checkpoint, Layout, checkpoint_problems, recognise
 from wan.loading.models import weight_problems
 from wan.loading.problems import CHECK_TASK, Problem
@@ -45,20 +46,29 @@ class Diagnosis:
         return problem.command(task=self.config.name, layout=self.layout or "official", ckpt_dir=self.ckpt_dir)
 
 
-def diagnose(ckpt_dir: Path, config: TaskConfig | None = None, *, output_dir: Path = Path("outputs")) -> Diagnosis:
-    """Examine a directory for a task, or for the one that its model was made for. Reads config files and headers.
+def diagnose(
+    ckpt_dir: Path,
+    config: TaskConfig | None = None,
+    *,
+    output_dir: Path = Path("outputs"),
+    read_all: bool = False,
+) -> Diagnosis:
+    """Examine a directory for a task, or for the one that its model was made for.
 
-    Raises OSError when the directory cannot be read.
+    Reads config files, headers and small tensors; with ``read_all`` every number of every weight file. Raises OSError
+    when the directory cannot be read.
     """
     layout = recognise(ckpt_dir) if ckpt_dir.is_dir() else None
-    tasks = _fitting(layout, ckpt_dir) if layout else ()
+    found = list(_unbelievable(layout, ckpt_dir)) if layout else []
+    tasks = _fitting(layout, ckpt_dir) if layout and not found else ()
     judged = config or WAN_CONFIGS[tasks[0] if tasks else _DEFAULT_TASK]
-    found = list(_untold(layout, ckpt_dir, tasks) if config is None else ())
+    if not found and config is None:
+        found += _untold(layout, ckpt_dir, tasks)
     found += found or checkpoint_problems(judged, ckpt_dir)
     if judged.name not in tasks and any(problem.task in tasks for problem in found):
         judged = WAN_CONFIGS[tasks[0]]  # what is missing was judged by the task that fits
     if layout and tasks:
-        found += _deep_problems(layout, ckpt_dir, judged)
+        found += _deep_problems(layout, ckpt_dir, judged, read_all=read_all)
     found += _disk_problems(ckpt_dir, output_dir)
     weights = _weight_files(ckpt_dir)
     return Diagnosis(
@@ -87,11 +97,19 @@ def format_bytes(count: float) -> str:
     return f"{count / 1e3:.2f} kB"
 
 
-def _fitting(layout: Layout, ckpt_dir: Path) -> tuple[str, ...]:
+def _unbelievable(layout: Layout, ckpt_dir: Path) -> Iterator[Problem]:
+    """A problem when the directory says that it is no model of Wan, or one that cannot be."""
+    if foreign := list(layout.family_problems(ckpt_dir)):
+        yield from foreign
+        return
     try:
-        described = layout.described_model(ckpt_dir)
-    except CheckpointError:  # checkpoint_problems reports it
-        return ()
+        layout.described_model(ckpt_dir)
+    except CheckpointError as error:
+        yield Problem(str(error))
+
+
+def _fitting(layout: Layout, ckpt_dir: Path) -> tuple[str, ...]:
+    described = layout.described_model(ckpt_dir)
     return fitting_tasks(described) if described else ()
 
 
@@ -104,12 +122,12 @@ def _untold(layout: Layout | None, ckpt_dir: Path, tasks: tuple[str, ...]) -> It
         )
 
 
-def _deep_problems(layout: Layout, ckpt_dir: Path, config: TaskConfig) -> Iterator[Problem]:
-    """Names and shapes of every tensor against the models, and whether the model is the task's own."""
+def _deep_problems(layout: Layout, ckpt_dir: Path, config: TaskConfig, *, read_all: bool) -> Iterator[Problem]:
+    """Names and shapes of every tensor against the models, its numbers, and whether the model is the task's own."""
     described = layout.described_model(ckpt_dir)
     if described and (unsuited := size_mismatch(described, config)):
         yield unsuited
-    yield from weight_problems(Checkpoint(path=ckpt_dir, config=config, layout=layout))
+    yield from weight_problems(Checkpoint(path=ckpt_dir, config=config, layout=layout), read_all=read_all)
 
 
 def _disk_problems(ckpt_dir: Path, output_dir: Path) -> Iterator[Problem]:
@@ -132,7 +150,8 @@ def _missing_bytes(index: Path) -> int:
     """What the shards of one index lack of the total that it states; 0 when it states none."""
     try:
         content = read_json(index)
-        total, names = int(content["metadata"]["total_size"]), set(content["weight_map"].values())
+        total = int(content["metadata"]["total_size"])
+        names = {name for name in content["weight_map"].values() if is_shard_name(name)}
     except (CheckpointError, LookupError, TypeError, ValueError, AttributeError):
         return 0  # an index may leave the total out; a broken one is reported where its shards are
     return max(0, total - sum(_size(index.parent / name) for name in names))

@@ -1,12 +1,13 @@
 """Tell weight files apart without reading them whole, and remember in a folder what was put there."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from wan.runs.atomic import write_json_atomic
+from wan.untrusted.json_text import read_json_object
+from wan.untrusted.refusal import Refused
 
 MANIFEST_NAME = ".wan-files.json"
 
@@ -48,10 +49,17 @@ class Manifest:
 def read_manifest(directory: Path) -> Manifest | None:
     """None when there is none, or none that can be read."""
     try:
-        content = json.loads((directory / MANIFEST_NAME).read_text(encoding="utf-8"))
-        return Manifest(**content)
-    except (OSError, ValueError, TypeError):
+        content = read_json_object(directory / MANIFEST_NAME)
+        manifest = Manifest(**content)
+    except (Refused, TypeError):
         return None
+    words = (manifest.made_by, manifest.origin, *_texts(manifest.files))
+    return manifest if all(isinstance(word, str) for word in words) and isinstance(manifest.finished, bool) else None
+
+
+def _texts(files: object) -> list[object]:
+    """Names and fingerprints; something that is no text where there is no such table."""
+    return [*files, *files.values()] if isinstance(files, dict) else [None]
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:

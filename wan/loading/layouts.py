@@ -13,10 +13,14 @@ from wan.loading.diffusers_layout import DiffusersLayout
 from wan.loading.expert_identity import identity_problems
 from wan.loading.files import experts_of
 from wan.loading.fingerprint import read_manifest
+from wan.loading.foreign import foreign_by_bytes
+from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, check_whole
 from wan.loading.official_layout import EXPERT_FOLDERS, OfficialLayout
 from wan.loading.problems import CHECK_ANY_TASK, DOWNLOAD_ELSEWHERE, Problem, verbatim
 from wan.sampling.plan import Expert
 from wan.sampling.price import DenoiserSize
+from wan.untrusted.refusal import Refused, shown
+from wan.untrusted.regular import is_regular
 
 TEXT_LEN_WITH_IMAGE = 512
 PACKAGED_CHECKPOINT = Path(__file__).parents[1] / "demo_checkpoint"
@@ -33,8 +37,11 @@ class Layout(Protocol):
     def recognises(self, path: Path) -> bool:
         """Whether the directory is arranged this way, whole or not."""
 
+    def family_problems(self, path: Path) -> Iterator[Problem]:
+        """Why it is no model of Wan at all, where it says so."""
+
     def described_model(self, path: Path) -> DescribedModel | None:
-        """What its denoisers are; None when no config.json says it, CheckpointError when it cannot be read."""
+        """What its denoisers are; None when no config.json says it, CheckpointError when it cannot be believed."""
 
     def problems(self, path: Path, config: TaskConfig) -> Iterator[Problem]:
         """Everything that keeps the directory from serving the task; reads config files and headers only."""
@@ -100,7 +107,12 @@ def find_checkpoint_dir(config: TaskConfig, ckpt_dir: str | Path | None) -> Path
 
 def open_checkpoint(config: TaskConfig, path: Path) -> Checkpoint:
     """Check that ``path`` holds what the task needs; ``CheckpointError`` names the first thing that is wrong."""
-    problems = list(checkpoint_problems(config, path))
+    try:
+        problems = list(checkpoint_problems(config, path))
+    except OSError as error:
+        raise CheckpointError(
+            f"--ckpt_dir {path} cannot be read ({error.strerror or error}); check its permissions and its disk"
+        ) from error
     if problems:
         more = f" ({len(problems) - 1} more: {command_line('doctor', '--ckpt_dir', path, '--task', config.name)})"
         raise CheckpointError(problems[0].sentence + (more if len(problems) > 1 else ""))
@@ -115,7 +127,7 @@ def checkpoint_problems(config: TaskConfig, path: Path) -> Iterator[Problem]:
     Where another task fits the model, what is missing is judged by that task.
     """
     if not path.is_dir():
-        yield Problem(f"--ckpt_dir {path} is not a directory; give the folder that the checkpoint was saved to")
+        yield no_directory(path)
         return
     manifest = read_manifest(path)
     if manifest is not None and not manifest.finished:
@@ -125,6 +137,9 @@ def checkpoint_problems(config: TaskConfig, path: Path) -> Iterator[Problem]:
     layout = recognise(path)
     if layout is None:
         yield _unrecognised(path, config)
+        return
+    if foreign := list(layout.family_problems(path)):
+        yield from foreign
         return
     try:
         described = layout.described_model(path)
@@ -154,10 +169,41 @@ def served_tasks(path: Path) -> tuple[str, ...]:
     ``CheckpointError`` when it is no directory.
     """
     if not path.is_dir():
-        raise CheckpointError(f"--ckpt_dir {path} is not a directory; give the folder that the checkpoint was saved to")
-    layout = recognise(path)
-    described = layout.described_model(path) if layout else None
+        raise CheckpointError(no_directory(path).sentence)
+    try:
+        layout = recognise(path)
+        for problem in layout.family_problems(path) if layout else ():
+            raise CheckpointError(problem.sentence)
+        described = layout.described_model(path) if layout else None
+    except OSError as error:
+        raise CheckpointError(f"--ckpt_dir {path} cannot be read ({error.strerror or error})") from error
     return fitting_tasks(described) if described else ()
+
+
+def no_directory(path: Path) -> Problem:
+    """What stands in the place of the folder: nothing, or a file, which is named where its kind is known."""
+    if is_regular(path) and (sentence := _foreign_file(path) or _foreign_bytes(path)):
+        return Problem(sentence, mend=DOWNLOAD_ELSEWHERE)
+    return Problem(f"--ckpt_dir {path} is not a directory; give the folder that the checkpoint was saved to")
+
+
+def _foreign_bytes(path: Path) -> str | None:
+    foreign = foreign_by_bytes(path)
+    return foreign.sentence(path) if foreign else None
+
+
+def _foreign_file(path: Path) -> str | None:
+    """The sentence about a weight file that is of no use here; None for any other file."""
+    if path.suffix not in (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES, ".gguf", ".ckpt", ".zip"):
+        return None
+    try:
+        if foreign := foreign_by_bytes(path):
+            return foreign.sentence(path)
+        if path.suffix in (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES):
+            check_whole(path)
+    except (CheckpointError, Refused) as error:
+        return str(error)
+    return f"{path} is one file of a checkpoint, and --ckpt_dir wants the whole folder (denoiser, VAE, text encoder)"
 
 
 def recognise(path: Path) -> Layout | None:
@@ -179,7 +225,10 @@ def _unrecognised(path: Path, config: TaskConfig) -> Problem:
         if candidate.is_dir() and recognise(candidate) is not None:
             other = f"--ckpt_dir {path} is not the checkpoint's folder, {candidate} is; give that one"
             return Problem(other, mend=CHECK_ANY_TASK, ckpt_dir=candidate)
-    found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+    files = sorted(entry for entry in path.iterdir() if is_regular(entry))
+    if foreign := next(filter(None, map(_foreign_file, files)), None):
+        return Problem(f"--ckpt_dir {path} is no Wan checkpoint: {foreign}", mend=DOWNLOAD_ELSEWHERE)
+    found = shown(", ".join(sorted(entry.name for entry in path.iterdir())[:5]), 300) or "nothing"
     return Problem(
         f"--ckpt_dir {path} is no Wan checkpoint: it holds {found}, but neither model_index.json (diffusers layout) "
         f"nor config.json or high_noise_model/ (official layout); download {' or '.join(config.repositories.values())}",

@@ -16,13 +16,17 @@ from wan.loading import diffusers_models, official_models
 from wan.loading.component import Component
 from wan.loading.diffusers_layout import EXPERT_FOLDERS, IMAGE_ENCODER, TEXT_ENCODER, VAE
 from wan.loading.files import experts_of
+from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
 from wan.loading.layouts import Checkpoint
+from wan.loading.numbers import check_numbers
 from wan.loading.problems import Problem
+from wan.loading.tokenizer_files import tokenizer_problems, vocabulary_size
 from wan.models.attention import set_attention
 from wan.models.image_encoder import ImageEncoder
 from wan.models.text import TextEncoder
 from wan.models.vae import VideoVAE
 from wan.sampling.plan import Expert
+from wan.untrusted.refusal import reason_of
 
 
 class Components(Protocol):
@@ -46,6 +50,8 @@ _WIDTHS = {
     "text_dim": (TEXT_ENCODER, "d_model"),
     "image_dim": (IMAGE_ENCODER, "hidden_size"),
 }
+_JUDGED = (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES, ".json", ".model")
+_FOUND_WHOLE: set[str] = set()
 OpenComponent = Callable[[], Component[Any]]
 
 _COMPONENTS: Mapping[str, Components] = {"official": official_models, "diffusers": diffusers_models}
@@ -67,21 +73,35 @@ def components_of(checkpoint: Checkpoint) -> dict[str, OpenComponent]:
     return opened
 
 
-def weight_problems(checkpoint: Checkpoint) -> Iterator[Problem]:
-    """One per component whose files do not hold the parameters of its model; no weight is read."""
+def weight_problems(checkpoint: Checkpoint, *, read_all: bool = False) -> Iterator[Problem]:
+    """One per component whose files do not hold the parameters of its model, or that has numbers that are none.
+
+    Of the numbers the small tensors are read, with ``read_all`` all of them.
+    """
     models: dict[str, Any] = {}
     for name, open_component in components_of(checkpoint).items():
         try:
-            models[name] = open_component().check()
+            models[name] = _checked(checkpoint, name, open_component, read_all=read_all)
         except CheckpointError as error:
             yield Problem(str(error))
-        except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-            # whatever the model libraries make of a config.json with wrong or missing values
-            yield Problem(
-                f"the {name} of {checkpoint.path} has a config.json that no model can be made from "
-                f"({type(error).__name__}: {error}); download that file again"
-            )
     yield from _pairing_problems(checkpoint, models)
+    yield from _tokenizer_problems(checkpoint, models)
+
+
+def _checked(checkpoint: Checkpoint, name: str, open_component: OpenComponent, *, read_all: bool) -> Any:
+    """The model of one component without its weights; ``CheckpointError`` for whatever is wrong with its files."""
+    try:
+        component = open_component()
+        model = component.check()
+        check_numbers(component, read_all=read_all)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever the model libraries make of values that are possible one by one
+        raise CheckpointError(
+            f"the {name} of {checkpoint.path} has a config.json or tensors that no model can be made from "
+            f"({type(error).__name__}: {reason_of(error)}); download it again"
+        ) from error
+    return model
 
 
 def _pairing_problems(checkpoint: Checkpoint, models: Mapping[str, Any]) -> Iterator[Problem]:
@@ -99,10 +119,54 @@ def _pairing_problems(checkpoint: Checkpoint, models: Mapping[str, Any]) -> Iter
             )
 
 
+def _tokenizer_problems(checkpoint: Checkpoint, models: Mapping[str, Any]) -> Iterator[Problem]:
+    """A problem when the tokenizer does not load, or makes ids that the text encoder has no embedding for."""
+    folder = checkpoint.tokenizer_dir
+    if any(tokenizer_problems(folder, ckpt_dir=checkpoint.path)):
+        return  # reported before any model is made
+    try:
+        size = max(vocabulary_size(folder), *_padding(checkpoint))
+    except CheckpointError as error:
+        yield Problem(str(error))
+        return
+    known = models[TEXT_ENCODER].config.vocab_size if TEXT_ENCODER in models else size
+    if size > known:
+        yield Problem(
+            f"{folder} makes tokens up to {size - 1}, and the text encoder knows {known}; one of the two is another "
+            "model's: download both again"
+        )
+
+
+def _padding(checkpoint: Checkpoint) -> list[int]:
+    """One more than each id of an empty text, padded as every text is; ``CheckpointError`` where it cannot be."""
+    try:
+        tokenizer = load_tokenizer(checkpoint)
+        tokens = tokenizer("", padding="max_length", truncation=True, max_length=checkpoint.text_len)
+        return [int(number) + 1 for number in tokens.input_ids]
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises plain Exception, and for a panic what is no Exception at all
+        raise CheckpointError(
+            f"{checkpoint.tokenizer_dir} makes no tokenizer ({reason_of(error)}); download it again"
+        ) from error
+
+
 def check_weights(checkpoint: Checkpoint) -> None:
-    """``CheckpointError`` unless every component's files hold its model's parameters; no weight is read."""
+    """``CheckpointError`` unless every component's files hold its model's parameters, as finite numbers where they are
+    few. Done once for every state of the files: before a run folder is made, and when a pipeline opens them."""
+    state = _state_of(checkpoint)
+    if state in _FOUND_WHOLE:
+        return
     for problem in weight_problems(checkpoint):
         raise CheckpointError(problem.sentence)
+    _FOUND_WHOLE.add(state)
+
+
+def _state_of(checkpoint: Checkpoint) -> str:
+    """Changes with every file of the checkpoint and with the task."""
+    files = sorted(path for path in checkpoint.path.rglob("*") if path.suffix in _JUDGED and path.is_file())
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return repr((checkpoint.path.resolve(), checkpoint.layout.name, checkpoint.config, states))
 
 
 def prepare_expert(
@@ -128,7 +192,8 @@ def load_expert(
 
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     """The tokenizer alone, which loads at once."""
-    return AutoTokenizer.from_pretrained(checkpoint.tokenizer_dir)
+    # asked by default on a terminal whether to run code of the folder
+    return AutoTokenizer.from_pretrained(checkpoint.tokenizer_dir, trust_remote_code=False, local_files_only=True)
 
 
 def text_encoder_files(checkpoint: Checkpoint) -> Sequence[Path]:

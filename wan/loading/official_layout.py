@@ -5,9 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from wan.configs import TaskConfig
+from wan.loading.config_rules import OFFICIAL_DENOISER
+from wan.loading.declared import OFFICIAL_CLASSES
 from wan.loading.described_model import DescribedModel
-from wan.loading.files import check_files, denoiser_problems, experts_of, read_json, tokenizer_problems, weight_files
+from wan.loading.files import (
+    check_files,
+    denoiser_problems,
+    experts_of,
+    linked_outside,
+    read_described,
+    read_json,
+    weight_files,
+)
 from wan.loading.problems import Problem
+from wan.loading.tokenizer_files import tokenizer_problems
 from wan.sampling.plan import Expert
 from wan.sampling.price import DenoiserSize
 
@@ -20,7 +31,6 @@ TEXT_ENCODER = "models_t5_umt5-xxl-enc-bf16"
 IMAGE_ENCODER = "models_clip_open-clip-xlm-roberta-large-vit-huge-14"
 TOKENIZER = "google/umt5-xxl"
 _VAE_BY_CHANNELS = {16: "Wan2.1_VAE", 48: "Wan2.2_VAE"}
-_NUMBERS = ("dim", "eps", "ffn_dim", "freq_dim", "in_dim", "num_heads", "num_layers", "out_dim")
 _SUFFIXES = (".pth", ".safetensors")
 
 
@@ -42,17 +52,25 @@ class OfficialLayout:
         """Everything that keeps the directory from serving the task."""
         for expert in experts_of(config):
             folder = path / EXPERT_FOLDERS[expert]
-            yield from denoiser_problems(folder, config, numbers=_NUMBERS, in_channels="in_dim")
+            yield from denoiser_problems(
+                folder, config, rules=OFFICIAL_DENOISER, classes=OFFICIAL_CLASSES, in_channels="in_dim", root=path
+            )
         for stem in (vae_stem(config), TEXT_ENCODER, *((IMAGE_ENCODER,) if config.has_image_encoder else ())):
-            yield from check_files([single_file(path, stem)])
-        yield from tokenizer_problems(path / TOKENIZER)
+            file = single_file(path, stem)
+            yield from check_files([file])
+            yield from linked_outside([file], path)
+        yield from tokenizer_problems(path / TOKENIZER, ckpt_dir=path)
+
+    def family_problems(self, path: Path) -> Iterator[Problem]:
+        """None: its config.json files say what it is."""
+        return iter(())
 
     def described_model(self, path: Path) -> DescribedModel | None:
         sources = [path / folder / "config.json" for folder in EXPERT_FOLDERS.values()]
-        found = [source for source in sources if source.is_file()]
+        found = [source for source in sources if source.exists()]
         if not found:
             return None
-        official = read_json(found[0])
+        official = read_described(found[0], OFFICIAL_DENOISER, OFFICIAL_CLASSES)
         return DescribedModel(
             source=found[0],
             has_two_experts=any(source.parent.is_dir() for source in sources if source.parent != path),
@@ -98,7 +116,7 @@ def vae_stem(config: TaskConfig) -> str:
 
 def single_file(path: Path, stem: str) -> Path:
     """``stem`` with the suffix that is there; the published one when none is."""
-    found = [path / f"{stem}{suffix}" for suffix in _SUFFIXES if (path / f"{stem}{suffix}").is_file()]
+    found = [path / f"{stem}{suffix}" for suffix in _SUFFIXES if (path / f"{stem}{suffix}").exists()]
     return found[0] if found else path / f"{stem}{_SUFFIXES[0]}"
 
 

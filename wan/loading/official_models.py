@@ -10,6 +10,9 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5Enco
 
 from wan.errors import CheckpointError
 from wan.loading.component import Component
+from wan.loading.config_rules import OFFICIAL_DENOISER
+from wan.loading.declared import OFFICIAL_CLASSES
+from wan.loading.files import read_config
 from wan.loading.layouts import Checkpoint
 from wan.loading.official_configs import (
     denoiser_config,
@@ -34,7 +37,6 @@ from wan.loading.official_layout import (
     IMAGE_ENCODER,
     TEXT_ENCODER,
     denoiser_files,
-    denoiser_json,
     single_file,
     vae_stem,
 )
@@ -47,7 +49,8 @@ def denoiser(checkpoint: Checkpoint, expert: Expert) -> Component[WanTransformer
     weights = open_weights(denoiser_files(checkpoint.path, expert))
     folder = checkpoint.path / EXPERT_FOLDERS[expert]
     with _named(folder):
-        config = denoiser_config(denoiser_json(checkpoint.path, expert), weights.shapes)
+        official = read_config(folder / "config.json", OFFICIAL_DENOISER, OFFICIAL_CLASSES)
+        config = denoiser_config(official, weights.shapes)
     return Component(
         place=str(folder),
         make=functools.partial(WanTransformer3DModel, **config),
@@ -94,6 +97,7 @@ def image_encoder(checkpoint: Checkpoint) -> Component[CLIPVisionModel]:
         make=functools.partial(CLIPVisionModel._from_config, config),
         weights=weights,
         key_map=key_map_by_rules(weights.shapes, CLIP_RULES, unused=CLIP_UNUSED),
+        unused=CLIP_UNUSED,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wan.commands import program, quoted
+from wan.untrusted.refusal import one_line
 
 DOWNLOAD = program("download") + " --task {task} --layout {layout} --output_dir {ckpt_dir}"
 """Fetches what is missing, cut short or damaged, and leaves the rest alone."""
@@ -23,6 +24,10 @@ class Problem:
     mend: str = DOWNLOAD
     task: str | None = None
     ckpt_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        # names of files and tensors come from others
+        object.__setattr__(self, "sentence", one_line(self.sentence))
 
     def command(self, *, task: str, layout: str, ckpt_dir: Path) -> str:
         """The command for the directory and task that were checked, ready for a shell."""

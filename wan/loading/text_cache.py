@@ -6,17 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from wan.errors import InvalidInput
 from wan.loading.fingerprint import fingerprint
 from wan.loading.layouts import Checkpoint
 from wan.loading.models import text_encoder_files
-from wan.models.text import clean_prompt
+from wan.prompt_text import clean_prompt
 from wan.runs.atomic import atomic_path
+from wan.untrusted.refusal import MALFORMED, Refused, reason_of
+from wan.untrusted.safetensors_header import read_header
+from wan.untrusted.tensor_entry import WEIGHT_DTYPES
 
+_LIBRARY_ERRORS: tuple[type[Exception], ...] = (SafetensorError, *MALFORMED)
 _KEY = "embeddings"
 Encode = Callable[[str], Tensor]
 
@@ -32,7 +36,7 @@ class TextCache:
             raise InvalidInput(
                 f"--text_cache {folder} cannot be made a folder ({error.strerror or error}); give another one"
             ) from error
-        self._folder = folder
+        self._folder, self._text_len = folder, checkpoint.text_len
         files = [*text_encoder_files(checkpoint), *_files_in(checkpoint.tokenizer_dir)]
         self._made_by = [fingerprint(file) for file in files] + [str(dtype), str(checkpoint.text_len)]
 
@@ -54,9 +58,16 @@ class TextCache:
 
     def _read(self, path: Path) -> Tensor:
         try:
-            return load(path.read_bytes())[_KEY]
-        except (SafetensorError, KeyError) as error:
-            raise InvalidInput(f"{path} in --text_cache is damaged ({error}); delete that file") from error
+            entry = read_header(path).tensors[_KEY]
+            if entry.dtype not in WEIGHT_DTYPES or entry.shape[:2] != (1, self._text_len) or len(entry.shape) != 3:
+                raise Refused(f"it holds {entry.dtype} {list(entry.shape)}")
+            with safe_open(path, framework="pt") as file:
+                embeddings: Tensor = file.get_tensor(_KEY)
+            if not torch.isfinite(embeddings).all():
+                raise Refused("it holds values that are not finite")
+        except _LIBRARY_ERRORS as error:
+            raise InvalidInput(f"{path} in --text_cache is damaged ({reason_of(error)}); delete that file") from error
+        return embeddings
 
 
 def _files_in(folder: Path) -> list[Path]:

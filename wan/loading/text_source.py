@@ -35,11 +35,16 @@ class TextSource:
     ) -> None:
         """Without a cache the encoder is read at once; ``InvalidInput`` when the cache's folder cannot be made."""
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(checkpoint)
+        self.text_len = checkpoint.text_len
         self._checkpoint = checkpoint
         self._dtype = dtype
         self._device = device
         self._cache: Lookup = TextCache(cache_dir, checkpoint, dtype=dtype) if cache_dir else NoCache()
         self._encoder: TextEncoder | None = None if cache_dir else self._load()
+
+    def count(self, text: str) -> int:
+        """Tokens of a cleaned text, all of them, with the mark of the end."""
+        return len(self.tokenizer(text, truncation=False, verbose=False).input_ids)
 
     def embed(self, text: str) -> Tensor:
         """Embeddings (1, text_len, D), zero after the text's true length."""

@@ -1,9 +1,9 @@
 """The tensors of one component, spread over its files, read one at a time through memory maps."""
 
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Protocol
 
 import torch
@@ -11,9 +11,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wan.errors import CheckpointError
-from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, check_whole, read_shapes
+from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, check_whole, read_entries
+from wan.untrusted.refusal import MALFORMED, reason_of
+from wan.untrusted.tensor_entry import TensorEntry
 
 Shapes = Mapping[str, tuple[int, ...]]
+LIBRARY_ERRORS: tuple[type[Exception], ...] = (SafetensorError, UnpicklingError, *MALFORMED)
+"""What safetensors and torch raise for the content of a file."""
 
 
 class Weights(Protocol):
@@ -24,6 +28,10 @@ class Weights(Protocol):
         """Where they are."""
 
     @property
+    def entries(self) -> Mapping[str, TensorEntry]:
+        """Every tensor's type and shape, without reading one."""
+
+    @property
     def shapes(self) -> Shapes:
         """Every tensor's shape, without reading one."""
 
@@ -31,21 +39,25 @@ class Weights(Protocol):
         """One tensor in its stored dtype, backed by the file until it is converted or moved."""
 
 
-class SafetensorsWeights:
-    """One or more safetensors files (the shards of a component)."""
+class _Listed:
+    """What the headers of one or more files (the shards of a component) list."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = files
-        self._shapes: dict[str, tuple[int, ...]] = {}
         self._file_of: dict[str, Path] = {}
+        self.entries: dict[str, TensorEntry] = {}
         for file in files:
-            shapes = read_shapes(file)
-            self._shapes |= shapes
-            self._file_of |= dict.fromkeys(shapes, file)
+            entries = read_entries(file)
+            self.entries |= entries
+            self._file_of |= dict.fromkeys(entries, file)
 
     @property
     def shapes(self) -> Shapes:
-        return self._shapes
+        return {name: entry.shape for name, entry in self.entries.items()}
+
+
+class SafetensorsWeights(_Listed):
+    """Safetensors files, mapped into memory."""
 
     def read(self, name: str) -> Tensor:
         # opened anew for every tensor: an open file keeps all pages that were read from it in memory
@@ -53,15 +65,12 @@ class SafetensorsWeights:
         try:
             with safe_open(path, framework="pt") as file:
                 return file.get_tensor(name)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path} is damaged ({error}); download that file again") from error
+        except LIBRARY_ERRORS as error:
+            raise CheckpointError(f"{path} is damaged ({reason_of(error)}); download that file again") from error
 
 
-class PickledWeights:
-    """A ``.pth`` file that holds one dict of tensors; nothing but tensors is unpickled from it."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.files = files
+class PickledWeights(_Listed):
+    """``.pth`` files of one dict of tensors each; nothing but tensors is unpickled from them."""
 
     @cached_property
     def _tensors(self) -> dict[str, Tensor]:
@@ -69,10 +78,6 @@ class PickledWeights:
         for file in self.files:
             tensors |= _load_pickled(file)
         return tensors
-
-    @property
-    def shapes(self) -> Shapes:
-        return {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
 
     def read(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -93,11 +98,15 @@ def open_weights(files: Sequence[Path]) -> Weights:
 
 
 def _load_pickled(file: Path) -> dict[str, Tensor]:
+    listed = read_entries(file)  # refuses what torch must not see
     try:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{file} cannot be read as a file of tensors ({reason}); download it again") from error
+    except LIBRARY_ERRORS as error:
+        raise CheckpointError(
+            f"{file} cannot be read as a file of tensors ({reason_of(error)}); download it again"
+        ) from error
     if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise CheckpointError(f"{file} holds more than named tensors; give the checkpoint file as it was published")
+    if {name: tuple(tensor.shape) for name, tensor in content.items()} != {n: e.shape for n, e in listed.items()}:
+        raise CheckpointError(f"{file} does not hold what its list of tensors says; download it again")
     return content

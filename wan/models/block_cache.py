@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from wan.models.metering import Meter, metered_blocks
 from wan.models.network_cache import CacheNetwork, StageCache
+from wan.sampling.carried import Carries, Tree
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Stage, Step
 
@@ -20,7 +21,7 @@ Residuals = dict[Branch, Tensor]
 """(B, tokens, D) per branch."""
 
 
-class CachedBlocks(nn.Module):
+class CachedBlocks(Carries, nn.Module):
     """All blocks as one. A subclass says in ``cached_forward`` what a forward of the run does; an instrument's computes
     all blocks."""
 
@@ -61,6 +62,8 @@ class CachedBlocks(nn.Module):
 class PlannedResiduals(CachedBlocks):
     """MagCache: where the plan has the step from the cache, its branches take the residuals that they had last."""
 
+    carries = ("_kept",)
+
     def __init__(self, blocks: nn.ModuleList) -> None:
         super().__init__(blocks)
         self._kept: Residuals = {}
@@ -82,6 +85,8 @@ class FirstBlockDecides(CachedBlocks):
     The change is the mean absolute difference relative to the mean absolute value, as in diffusers. It is measured on
     the conditional branch (the only one, where a step evaluates one), which decides for the whole step.
     """
+
+    carries = ("_firsts", "_rests", "_decided")
 
     def __init__(self, blocks: nn.ModuleList, *, threshold: float) -> None:
         super().__init__(blocks)
@@ -145,6 +150,12 @@ class _OnBlocks(StageCache):
     def during(self, step: Step, branches: tuple[Branch, ...]) -> Iterator[None]:
         with self._blocks.at(step, branches):
             yield
+
+    def state(self) -> Tree:
+        return self._blocks.state()
+
+    def restore(self, state: Tree) -> None:
+        self._blocks.restore(state)
 
 
 def _parted(states: Tensor, branches: tuple[Branch, ...]) -> Residuals:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from wan.sampling.carried import Carries, Tree
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Step
 from wan.sampling.protocols import Contexts, Denoiser, Velocities
@@ -23,12 +24,15 @@ def as_it_is(denoiser: Denoiser) -> Denoiser:
     return denoiser
 
 
-class CachedDenoiser:
+class CachedDenoiser(Carries):
     """Base of a cache: evaluates what the plan evaluates, and asks ``recall`` for the rest.
 
     The base class itself holds the last computed velocity of a branch (a forecast of order 0). A subclass overrides
-    ``keep`` and ``recall``; a branch that was never computed in the stage cannot be recalled.
+    ``keep`` and ``recall``, and names in ``carries`` the attributes that remember, so that a run can be resumed; a
+    branch that was never computed in the stage cannot be recalled.
     """
+
+    carries = ("_kept",)
 
     def __init__(self, denoiser: Denoiser) -> None:
         self._denoiser = denoiser
@@ -45,6 +49,15 @@ class CachedDenoiser:
     def predict_beside(self, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> Velocities:
         """Past the cache."""
         return self._denoiser.predict_beside(hidden_states, timestep, contexts)
+
+    def state(self) -> Tree:
+        """What this cache remembers, and what the denoiser behind it does."""
+        return {"own": Carries.state(self), "behind": self._denoiser.state()}
+
+    def restore(self, state: Tree) -> None:
+        """Both."""
+        Carries.restore(self, state["own"])
+        self._denoiser.restore(state["behind"])
 
     def keep(self, step: Step, branch: Branch, velocity: Tensor) -> None:
         """Remember a computed velocity (B, C, F, h, w)."""

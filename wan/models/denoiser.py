@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wan.models.metering import Meter, Work, size_of
 from wan.models.network_cache import StageCache
+from wan.sampling.carried import Tree
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Expert, Step
 from wan.sampling.protocols import Contexts, Velocities
@@ -148,6 +149,14 @@ class WanDenoiser:
 
     def _tokens(self, hidden_states: Tensor) -> int:
         return hidden_states[0, 0].numel() // _patch_volume(self._network.model)
+
+    def state(self) -> Tree:
+        """What the cache on its network remembers."""
+        return self._cache.state()
+
+    def restore(self, state: Tree) -> None:
+        """Let the cache on its network remember it."""
+        self._cache.restore(state)
 
     def release(self) -> None:
         """Let go of the model: observers may hold this object longer than its stage lasts."""

@@ -18,6 +18,8 @@ class TaylorForecast(CachedDenoiser):
     """F(t + x) = sum over i up to ``order`` of x^i / i! times the i-th derivative, which repeated differences of the
     last computed velocities estimate; x counts steps. Fewer terms where less was computed in the stage."""
 
+    carries = ("_terms",)
+
     def __init__(self, denoiser: Denoiser, *, order: int) -> None:
         super().__init__(denoiser)
         self._order = order

@@ -12,16 +12,18 @@ from typing import Any
 
 from diffusers import WanTransformer3DModel
 from diffusers.hooks import HookRegistry
+from diffusers.hooks.hooks import StateManager
 from torch import nn
 
 from wan.models.metering import Meter, WholeForwards, metered_blocks
+from wan.sampling.carried import Carries, Tree
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Stage, Step
 
 _REGISTRY = "_diffusers_hook"
 
 
-class StageCache:
+class StageCache(Carries):
     """What a denoiser tells the cache on its network; this base class caches nothing.
 
     ``meter`` knows what really ran.
@@ -95,16 +97,42 @@ class _Hooked(StageCache):
         super().__init__(meter)
         self._model = model
         self._clock = clock
+        self._last_branches = clock.step.branches
         self._bare = bare
         self._hooked = hooked
 
     @contextmanager
     def during(self, step: Step, branches: tuple[Branch, ...]) -> Iterator[None]:
-        if not set(step.branches) <= set(self._clock.step.branches):
+        if not set(step.branches) <= set(self._last_branches):
             # a branch comes back that the step before did not have: all start anew, or they would decide apart
             HookRegistry.check_if_exists_or_initialize(self._model).reset_stateful_hooks()
-        self._clock.step = step
+        self._clock.step, self._last_branches = step, step.branches
         yield
+
+    def state(self) -> Tree:
+        """What the hooks remember of every context (``StateManager``), and the branches of the last step."""
+        contexts = [{name: vars(state) for name, state in manager._state_cache.items()} for manager in self._managers()]
+        return {"branches": self._last_branches, "contexts": contexts}
+
+    def restore(self, state: Tree) -> None:
+        """As ``state`` gave it."""
+        self._last_branches = state["branches"]
+        for manager, contexts in zip(self._managers(), state["contexts"], strict=True):
+            for name, remembered in contexts.items():
+                made = manager._state_cache[name] = manager._state_cls(*manager._init_args, **manager._init_kwargs)
+                vars(made).update(remembered)
+
+    def _managers(self) -> list[StateManager]:
+        """The hooks' memories, each once: hooks of one cache share theirs."""
+        registries = [getattr(module, _REGISTRY) for module in self._model.modules() if hasattr(module, _REGISTRY)]
+        found = [
+            memory
+            for registry in registries
+            for hook in registry.hooks.values()
+            for memory in vars(hook).values()
+            if isinstance(memory, StateManager)
+        ]
+        return list({id(memory): memory for memory in found}.values())
 
     @contextmanager
     def aside(self) -> Iterator[None]:

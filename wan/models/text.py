@@ -1,19 +1,13 @@
-"""Text: prompt cleaning, tokenising and umT5 encoding, as the official code does it."""
+"""Text: tokenising and umT5 encoding, as the official code does it."""
 
-import html
 import re
 from dataclasses import dataclass
 
-import ftfy
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
-
-def clean_prompt(text: str) -> str:
-    """Mend the encoding (full-width commas become ASCII ones), unescape HTML twice, collapse white space."""
-    text = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return re.sub(r"\s+", " ", text).strip()
+from wan.prompt_text import clean_prompt
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """The video VAE: pixels to normalised latents and back, one video at a time, in float32."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from diffusers import AutoencoderKLWan
 from torch import Tensor
+
+from wan.models.frame_decoder import decoded_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +16,17 @@ class VideoVAE:
 
     model: AutoencoderKLWan
 
-    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Normalised latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1], N = 4 (F - 1) + 1."""
+        return torch.cat(list(self.frames(latents)), dim=1)
+
+    @torch.no_grad()
+    def frames(self, latents: Tensor) -> Iterator[Tensor]:
+        """The same piece by piece: (3, 1, H, W) of the first latent frame, (3, 4, H, W) of every other."""
         mean, std = self._statistics(latents.device)
         latents = latents.float() * std + mean
-        return self.model.decode(latents[None].to(self.model.dtype), return_dict=False)[0][0].float()
+        for piece in decoded_frames(self.model, latents[None].to(self.model.dtype)):
+            yield piece[0].float()
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ from wan.sampling.geometry import Geometry
 from wan.sampling.plan import Expert, Seen
 from wan.sampling.update import LinearUpdate
 from wan.settings import SamplingSettings
+from wan.untrusted.json_text import read_bytes
+from wan.untrusted.refusal import Refused
 
 FORMAT = "wan22-shortcut calibration 1"
 
@@ -124,16 +126,18 @@ def read_calibration(path: Path) -> Calibration:
     """Read and check a calibration; ``InvalidInput`` names the file, what is wrong in it and what mends it."""
     make_it = f"make one with `{command_line('tune')}`"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"the plans of {path} cannot be read ({error.strerror}); {make_it}") from None
-    except ValueError as error:
+        content = read_bytes(path)
+    except Refused as error:
+        raise InvalidInput(f"the plans of {path} cannot be read: {error}; {make_it}") from None
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the plans of {path} are not JSON ({error}); {make_it}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InvalidInput(f"{path} is no calibration (its 'format' is not {FORMAT!r}); {make_it}")
     try:
         return _calibration(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise InvalidInput(f"the calibration {path} is damaged: {what}; {make_it}") from None
 

@@ -1,5 +1,6 @@
 """Atomic writes: a temporary file, fsync, rename; a file under its final name is always whole."""
 
+import errno
 import json
 import os
 import secrets
@@ -7,12 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
+PARTIAL_PATTERN = ".partial-*"
+"""The temporary files of a process that was killed while it wrote."""
+
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """A temporary path beside ``path``, with its suffix; it becomes ``path`` on success and is removed on failure.
 
-    Missing parent folders are made: a finished run is not lost for want of a folder. Raises OSError.
+    Missing parent folders are made: a finished run is not lost for want of a folder. Raises OSError; without
+    ``overwrite`` FileExistsError when another process has made ``path`` meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The stem is left out: a name of the longest length that the file system takes would not fit with a prefix.
@@ -20,7 +25,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush_to_disk(temporary)
-        os.replace(temporary, path)
+        if overwrite or not _linked(temporary, path):
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -37,6 +43,19 @@ def write_json_atomic(path: Path, value: object) -> None:
     """Replace ``path`` by ``value`` as strict JSON; ValueError for NaN or infinity, TypeError for what JSON lacks."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_path_as_text)
     write_text_atomic(path, text + "\n")
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    """Give a file a second name that nothing has; False where the file system has no such names."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        return False
+    return True
 
 
 def _flush_to_disk(path: Path) -> None:

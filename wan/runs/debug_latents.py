@@ -1,8 +1,9 @@
 """The latents of every step as ``latent_step_01.pt``, ``_02``, ...: what a debug run writes and instruments read."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -13,12 +14,25 @@ from torch import Tensor
 from wan.commands import program
 from wan.errors import InvalidInput
 from wan.runs.atomic import atomic_path
+from wan.runs.latents import refuse_unlike_latents
 from wan.runs.record import load_record
+from wan.untrusted.refusal import MALFORMED, Refused, reason_of, shown
+from wan.untrusted.tensor_entry import TensorEntry, is_size
+from wan.untrusted.torch_archive import read_archive
 
 LATENTS_FOLDER = "debug_latents"
 DEBUG_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TENSOR_KEYS = ("x_t", "x0_pred", "eps_pred", "velocity")
 _PATTERN = "latent_step_*.pt"
+_DTYPE_NAMES = ("F32", "BF16", "F16")
+_LIBRARY_ERRORS: tuple[type[Exception], ...] = (UnpicklingError, *MALFORMED)
+_AGAIN = "repeat the run with --enable_debug"
+_VALUES: Mapping[str, Callable[[Any], bool]] = {
+    "step": lambda value: is_size(value) and value > 0,
+    "timestep": lambda value: isinstance(value, int | float) and isfinite(value),
+    "sigma_t": lambda value: isinstance(value, int | float) and 0.0 <= value <= 1.0,
+    "expert": lambda value: isinstance(value, str) and len(value) <= 100,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +71,9 @@ def save_debug_step(folder: Path, step: DebugStep, *, dtype: torch.dtype = torch
 def load_debug_step(path: Path) -> DebugStep:
     """Read one step, tensors in float32; InvalidInput when the file is damaged or something else."""
     try:
+        _check(read_archive(path).values)
         values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return DebugStep(
+        step = DebugStep(
             step=values["step"],
             timestep=values["timestep"],
             sigma=values["sigma_t"],
@@ -66,10 +81,44 @@ def load_debug_step(path: Path) -> DebugStep:
             x_t=values["x_t"].float(),
             velocity=values["velocity"].float(),
         )
-    except (OSError, UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise InvalidInput(
-            f"{path} is not the latents of a debug step ({type(error).__name__}): repeat the run with --enable_debug"
-        ) from error
+    except Refused as error:
+        raise InvalidInput(f"{path} is not the latents of a debug step: {error}; {_AGAIN}") from error
+    except _LIBRARY_ERRORS as error:
+        raise InvalidInput(f"{path} is not the latents of a debug step ({reason_of(error)}): {_AGAIN}") from error
+    if not (torch.isfinite(step.x_t).all() and torch.isfinite(step.velocity).all()):
+        raise InvalidInput(f"{path} holds values that are not finite (NaN or infinity): {_AGAIN}")
+    return step
+
+
+def _check(values: object) -> None:
+    """``Refused`` unless a file lists what ``save_debug_step`` writes."""
+    if not isinstance(values, dict):
+        raise Refused("it holds no values by name")
+    for name, is_right in _VALUES.items():
+        if name not in values or not is_right(values[name]):
+            raise Refused(f"its {name} is {shown(values.get(name, 'missing'))!r}")
+    for name in ("x_t", "velocity"):
+        entry = values.get(name)
+        if not isinstance(entry, TensorEntry):
+            raise Refused(f"its {name} is no tensor")
+        refuse_unlike_latents(entry, dtypes=_DTYPE_NAMES)
+    if values["x_t"].shape != values["velocity"].shape:
+        raise Refused("its x_t and its velocity have different shapes")
+
+
+def check_debug_steps(folder: Path) -> None:
+    """InvalidInput for the first file that is not a debug step's, or not of the same video; reads no tensor."""
+    spaces: set[tuple[int, ...]] = set()
+    for path in debug_step_files(folder):
+        try:
+            values = read_archive(path).values
+            _check(values)
+            channels, _, height, width = values["x_t"].shape
+            spaces.add((channels, height, width))
+            if len(spaces) > 1:
+                raise Refused("its latents have another shape than those of the steps before")
+        except Refused as error:
+            raise InvalidInput(f"{path} is not the latents of a debug step: {error}; {_AGAIN}") from error
 
 
 def iterate_debug_steps(folder: Path) -> Iterator[DebugStep]:
@@ -88,8 +137,9 @@ def find_debug_latents(directory: Path) -> Path:
     names. InvalidInput when there is none."""
     candidates = [directory, directory / LATENTS_FOLDER]
     if (directory / "run.json").is_file():
-        named = load_record(directory).get("outputs", {}).get("debug_outputs")
-        candidates += [Path(named) / LATENTS_FOLDER] if named else []
+        outputs = load_record(directory).get("outputs")
+        named = outputs.get("debug_outputs") if isinstance(outputs, dict) else None
+        candidates += [Path(named) / LATENTS_FOLDER] if isinstance(named, str) and "\0" not in named else []
     for candidate in candidates:
         if candidate.is_dir() and debug_step_files(candidate):
             return candidate

@@ -1,5 +1,6 @@
 """Folders for runs and for results: how they are named, and that nobody's results are written over unasked."""
 
+import sys
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from wan.errors import InvalidInput
+from wan.runs.writable import refuse_unwritable_folder
 
 VIDEO_NAME = "video.mp4"
 IMAGE_NAME = "image.png"
@@ -17,6 +19,8 @@ RECORD_NAME = "run.json"
 MAX_SLUG_BYTES = 60
 MAX_NAME_BYTES = 200
 _COUNTER_BYTES = 8
+CLAIM_NAME = ".claimed"
+"""The empty file that the one process makes to which a folder of results belongs."""
 
 
 def create_run_directory(output_dir: Path, *, task: str, prompt: str, now: datetime) -> Path:
@@ -38,6 +42,8 @@ def create_run_directory(output_dir: Path, *, task: str, prompt: str, now: datet
 def prompt_slug(prompt: str) -> str:
     """Letters and digits of any script, everything else as single '-'; at most 60 UTF-8 bytes; never empty."""
     text = unicodedata.normalize("NFC", prompt)
+    # in the plainest locale file names are ASCII
+    text = text.encode(sys.getfilesystemencoding(), errors="replace").decode(sys.getfilesystemencoding())
     words = "".join(character if _belongs_to_word(character) else " " for character in text).split()
     return _cut("-".join(words), MAX_SLUG_BYTES) or "untitled"
 
@@ -54,6 +60,7 @@ def claim_directory(path: Path, *, flag: str, overwrite: bool = False, stale: Se
     With ``overwrite`` it is ``path`` itself, and files there that match a pattern of ``stale`` are removed: what an
     earlier run of the same instrument left and this one may not replace. Raises InvalidInput, naming ``flag``.
     """
+    refuse_unwritable_folder(path, flag=flag)
     try:
         if overwrite:
             return _emptied(path, stale)
@@ -94,7 +101,13 @@ def _claimed(path: Path) -> bool:
         path.mkdir(parents=True)
     except FileExistsError:
         # an empty folder is as good as a new one; a file of that name is not
-        return path.is_dir() and not any(path.iterdir())
+        if not path.is_dir() or any(path.iterdir()):
+            return False
+    try:
+        # of several processes that find it empty at once one gets it
+        (path / CLAIM_NAME).touch(exist_ok=False)
+    except FileExistsError:
+        return False
     return True
 
 

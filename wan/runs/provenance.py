@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,18 @@ def checkpoint_identity(ckpt_dir: Path) -> dict[str, Any]:
     lines = [f"{entry['sha256']} {entry['size']} {name}\n" for name, entry in sorted(files.items())]
     identity = hashlib.sha256("".join(lines).encode()).hexdigest()
     return {"path": str(ckpt_dir), "id": identity, "method": _METHOD, "files": dict(sorted(files.items()))}
+
+
+def source_digest(names: Iterable[str]) -> str:
+    """SHA-256 over source files of this package: a name is a module ("session.py") or a folder of modules."""
+    root = Path(wan.__file__).parent
+    files = [
+        path for name in names for path in ([root / name] if name.endswith(".py") else (root / name).rglob("*.py"))
+    ]
+    digest = hashlib.sha256()
+    for path in sorted(path for path in files if path.is_file()):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def git_revision() -> str | None:

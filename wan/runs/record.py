@@ -1,6 +1,5 @@
 """The record of one run, ``run.json``: written when the run starts, rewritten whole at every change."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -9,6 +8,8 @@ from typing import Any, Self
 from wan.errors import InvalidInput
 from wan.runs.atomic import write_json_atomic
 from wan.runs.folders import RECORD_NAME
+from wan.untrusted.json_text import read_json_object
+from wan.untrusted.refusal import Refused
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 STATUSES = (RUNNING, FINISHED, FAILED, INTERRUPTED)
@@ -54,15 +55,19 @@ class RunRecord:
             self.update(status=FAILED, error=f"{type(error).__name__}: {error}")
 
 
+def file_metadata(record: Mapping[str, Any]) -> dict[str, str]:
+    """What the files of a run carry with them."""
+    found = {name: str(record[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
+    image = record["settings"].get("image_sha256")
+    return found | ({"image_sha256": image} if image else {})
+
+
 def load_record(run_dir: Path) -> dict[str, Any]:
     """The content of ``run.json`` in a run folder; InvalidInput when there is none or it is damaged."""
     path = run_dir / RECORD_NAME
-    if not path.is_file():
+    if not path.exists():
         raise InvalidInput(f"{run_dir} is not a run folder: it has no {RECORD_NAME}")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInput(f"{path} is not valid JSON ({error}): restore it or run the generation again") from error
-    if not isinstance(record, dict):
-        raise InvalidInput(f"{path} holds a {type(record).__name__} where the record of a run is an object")
-    return record
+        return read_json_object(path)
+    except Refused as error:
+        raise InvalidInput(f"{path} is no record of a run: {error}; restore it or run the generation again") from error

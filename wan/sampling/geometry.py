@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 
+MAX_POSITIONS = 1024
+"""Rows of the denoiser's table of rotary positions, for each of the three axes."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Geometry:
@@ -58,10 +61,18 @@ def geometry_for(config: TaskConfig, *, size: tuple[int, int], frame_num: int) -
 
 
 def adjusted_frame_num(config: TaskConfig, frame_num: int) -> int:
-    """One frame for image tasks, the nearest 4n+1 (at least 5) for video; ``InvalidInput`` below 1."""
+    """One frame for image tasks and where one is asked for, otherwise the nearest 4n+1, at least 5.
+
+    ``InvalidInput`` below 1, and for more latent frames than the denoiser has positions.
+    """
     if frame_num < 1:
         raise InvalidInput(f"--frame_num {frame_num} must be at least 1 (videos have 4n+1 frames, for example 81)")
-    if config.is_image_task:
+    most = (MAX_POSITIONS - 1) * config.vae_stride[0] + 1
+    if frame_num > most:
+        raise InvalidInput(
+            f"--frame_num {frame_num} must be at most {most}: the denoiser has {MAX_POSITIONS} positions in time"
+        )
+    if config.is_image_task or frame_num == 1:
         return 1
     return nearest_frame_num(frame_num, config.vae_stride[0])
 
@@ -105,6 +116,12 @@ def kept_pixel_frames(pixel_frames: int, *, stride: int = 4) -> tuple[bool, ...]
 
 def _refuse_bad_size(config: TaskConfig, size: tuple[int, int]) -> None:
     multiples = config.size_multiple
+    for side, pixels, multiple in zip(("width", "height"), size, multiples, strict=True):
+        if pixels > MAX_POSITIONS * multiple:
+            raise InvalidInput(
+                f"--size {size[0]}*{size[1]} has a {side} of {pixels} pixels, and {MAX_POSITIONS * multiple} are the "
+                f"most: the denoiser has {MAX_POSITIONS} positions on each side"
+            )
     if all(pixels > 0 and pixels % multiple == 0 for pixels, multiple in zip(size, multiples, strict=True)):
         return
     nearest = [

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from wan.sampling.carried import Carries
 from wan.sampling.completion import FRAME_AXIS
 from wan.sampling.observers import Observer, StepEvent
 from wan.sampling.plan import Plan, Seen
@@ -23,8 +24,10 @@ def norm_and_motion(event: StepEvent) -> tuple[Tensor, Tensor]:
     return norm, motion
 
 
-class CollapseGuard(Observer):
+class CollapseGuard(Observer, Carries):
     """Warns once, at the first step whose estimate lies outside what the calibration's runs showed there."""
+
+    carries = ("_has_warned",)
 
     def __init__(self, plan: Plan, warn: Callable[[str], None]) -> None:
         self._seen = plan.seen

@@ -6,13 +6,13 @@ difference that the last fully guided step of the same stage measured.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
 Array = Any  # a torch tensor or a numpy array: the arithmetic is the same, and planning imports neither
 
 
-class Branch(Enum):
+class Branch(StrEnum):
     """One of the two evaluations of classifier-free guidance."""
 
     COND = "cond"

@@ -14,21 +14,24 @@ from wan.sampling.solvers import Solver
 from wan.sampling.state import SamplerState
 
 
+def begin(plan: Plan, *, noise: Tensor, solver: Solver, latent_input: LatentInput) -> SamplerState:
+    """The state before the first step, from ``noise`` (B, C, L, h, w), drawn for ALL latent frames."""
+    first = kept_frames(plan.geometry.latent_frames, plan.stages[0].latent_frames)
+    latents = latent_input.pin(select_frames(noise, first), first)
+    return SamplerState(latents=latents, noise=noise, solver=solver)
+
+
 def sample(
     plan: Plan,
+    state: SamplerState,
     *,
-    noise: Tensor,
     contexts: Contexts,
     experts: Experts,
-    solver: Solver,
     latent_input: LatentInput,
     completion: Completion,
     observers: Sequence[Observer] = (),
 ) -> Tensor:
-    """Denoise ``noise`` (B, C, L, h, w), drawn for ALL latent frames, into latents of the same shape."""
-    first = kept_frames(plan.geometry.latent_frames, plan.stages[0].latent_frames)
-    latents = latent_input.pin(select_frames(noise, first), first)
-    state = SamplerState(latents=latents, noise=noise, solver=solver)
+    """Execute the steps of a plan on ``state``; the latents (B, C, L, h, w) after the last one."""
     for stage in plan.stages:
         for observer in observers:
             observer.on_stage_start(stage)
@@ -60,6 +63,7 @@ def _run_stage(
             step=step,
             latents_in=latents,
             latents_out=state.latents,
+            state=state,
             velocities=velocities,
             velocity=velocity,
             hidden_states=hidden_states,

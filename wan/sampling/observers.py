@@ -10,20 +10,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from wan.errors import NumericalError
+from wan.sampling.carried import Carries, Tree
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Plan, Stage, Step
 from wan.sampling.protocols import Contexts, Denoiser
+from wan.sampling.state import SamplerState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepEvent:
     """What an observer sees after a step: latents before and after (B, C, F, h, w), velocities by branch and combined,
-    and the denoiser with its input and all contexts, so that an instrument can evaluate a skipped branch beside the
-    run."""
+    the sampler's state, and the denoiser with its input and all contexts, so that an instrument can evaluate a skipped
+    branch beside the run."""
 
     step: Step
     latents_in: Tensor
     latents_out: Tensor
+    state: SamplerState
     velocities: dict[Branch, Tensor]
     velocity: Tensor
     hidden_states: Tensor
@@ -46,10 +49,11 @@ class Observer:
 
 
 class ProgressBar(Observer):
-    """A bar over all steps that names the expert at work; ``close`` it, or use it in ``with``."""
+    """A bar over all steps, the first ``done`` of which were made before, that names the expert at work; ``close`` it,
+    or use it in ``with``."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._bar = tqdm(total=len(plan.steps), desc="sampling", unit="step")
+    def __init__(self, plan: Plan, *, done: int = 0) -> None:
+        self._bar = tqdm(total=len(plan.steps), initial=done, desc="sampling", unit="step")
 
     def on_stage_start(self, stage: Stage) -> None:
         self._bar.set_postfix_str(f"{stage.expert.value}, {stage.latent_frames} latent frames")
@@ -77,8 +81,10 @@ class NaNGuard(Observer):
 
 
 @dataclass(slots=True)
-class StepTimer(Observer):
+class StepTimer(Observer, Carries):
     """Seconds of every step and of every expert switch (load, move and frame completion), on a synchronised device."""
+
+    carries = ("step_seconds", "switch_seconds")
 
     device: torch.device
     clock: Callable[[], float] = time.perf_counter
@@ -121,12 +127,14 @@ class TimerResume(Observer):
 
 
 @dataclass(slots=True)
-class ForwardCounter:
+class ForwardCounter(Carries):
     """Counts what the denoisers really evaluated: called by them at every forward, one count per branch.
 
     A forward counts when its last block has run to the end; ``work`` has the FLOPs of the blocks' parts that ran, also
     of a forward that a cache cut short, and not those of an instrument's forwards beside the run.
     """
+
+    carries = ("counts", "token_forwards", "flops_by")
 
     counts: Counter[str] = field(default_factory=Counter)
     token_forwards: int = 0
@@ -140,6 +148,10 @@ class ForwardCounter:
         """Add FLOPs by part of the blocks."""
         for part, amount in flops.items():
             self.flops_by[part] = self.flops_by.get(part, 0.0) + amount
+
+    def restore(self, state: Tree) -> None:
+        Carries.restore(self, state)
+        self.counts = Counter(self.counts)
 
     @property
     def total(self) -> int:

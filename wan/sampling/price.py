@@ -19,6 +19,11 @@ class DenoiserSize:
     num_layers: int
     text_len: int
 
+    @property
+    def block_weights(self) -> int:
+        """Weights of all blocks: 8 d^2 (two attentions) + 2 d ffn in each; norms, modulation and borders left out."""
+        return self.num_layers * (8 * self.dim**2 + 2 * self.dim * self.ffn_dim)
+
     def forward_flops(self, tokens: int) -> float:
         """Multiply-adds counted as two: linear layers 2 P N, self-attention 4 N^2 d L, cross-attention 4 N T d L.
 

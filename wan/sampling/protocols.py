@@ -6,6 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from wan.sampling.carried import Tree
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Stage, Step
 
@@ -24,6 +25,12 @@ class Denoiser(Protocol):
 
     def predict_beside(self, hidden_states: Tensor, timestep: Tensor, contexts: Contexts) -> Velocities:
         """The same for an instrument: computed in full, and leaving no trace in what ``predict`` returns later."""
+
+    def state(self) -> Tree:
+        """What its caches remember, as ``wan.sampling.carried`` describes it."""
+
+    def restore(self, state: Tree) -> None:
+        """Remember what the denoiser of an interrupted run had remembered at this step."""
 
 
 class Experts(Protocol):

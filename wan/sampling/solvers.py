@@ -13,6 +13,7 @@ import torch
 from diffusers.schedulers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
+from wan.sampling.carried import Carries, Tree
 from wan.sampling.plan import Plan, Step
 from wan.sampling.schedule import FITTED
 
@@ -35,9 +36,20 @@ class Solver(Protocol):
     def restart(self) -> None:
         """Forget the history; the next step is of first order, at the same place of the schedule."""
 
+    def state(self) -> Tree:
+        """History and place in the schedule."""
+
+    def restore(self, state: Tree) -> None:
+        """Go on, in a fresh solver of the same plan, from another one's ``state``."""
+
 
 class MultistepSolver:
-    """A diffusers multistep scheduler on the plan's sigmas, counted by index because timesteps may repeat."""
+    """A diffusers multistep scheduler on the plan's sigmas, counted by index because timesteps may repeat.
+
+    ``remembers`` names what the scheduler changes from step to step.
+    """
+
+    remembers: tuple[str, ...] = ("model_outputs", "lower_order_nums", "_step_index")
 
     def __init__(self, scheduler: Any, plan: Plan) -> None:
         scheduler.set_timesteps(len(plan.steps))
@@ -61,9 +73,18 @@ class MultistepSolver:
     def restart(self) -> None:
         self._scheduler.lower_order_nums = 0
 
+    def state(self) -> Tree:
+        return {name: getattr(self._scheduler, name) for name in self.remembers}
+
+    def restore(self, state: Tree) -> None:
+        for name in self.remembers:
+            setattr(self._scheduler, name, state[name])
+
 
 class UniPC(MultistepSolver):
     """UniPC of order 2; its corrector recomputes x from ``last_sample``, which therefore follows every frame change."""
+
+    remembers = (*MultistepSolver.remembers, "timestep_list", "last_sample", "this_order")
 
     def __init__(self, plan: Plan) -> None:
         scheduler = UniPCMultistepScheduler(
@@ -97,12 +118,14 @@ class DPMPlusPlus(MultistepSolver):
         super().__init__(scheduler, plan)
 
 
-class LinearMultistep:
+class LinearMultistep(Carries):
     """Executes fitted steps: every one combines the run's noise and all denoised estimates so far, with the weights of
     its ``LinearUpdate``.
 
     It remembers two tensors of the latent's shape for each step of the run.
     """
+
+    carries = ("_noise", "_denoised", "_differences")
 
     def __init__(self, plan: Plan) -> None:
         self._noise: Tensor | None = None

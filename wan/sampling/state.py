@@ -1,9 +1,11 @@
 """The state of a run: everything frame-shaped that lives from step to step, in one object."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor
 
+from wan.sampling.carried import Tree
 from wan.sampling.plan import Expert
 from wan.sampling.solvers import Solver
 
@@ -31,3 +33,27 @@ class SamplerState:
     delta: Tensor | None = None
     expert: Expert | None = None
     left: LeftFrames | None = None
+
+    def state(self) -> Tree:
+        """As plain data; the tensors are the run's own."""
+        return {
+            "latents": self.latents,
+            "noise": self.noise,
+            "solver": self.solver.state(),
+            "delta": self.delta,
+            "expert": None if self.expert is None else self.expert.value,
+            "left": None if self.left is None else {name: getattr(self.left, name) for name in LeftFrames.__slots__},
+        }
+
+    @classmethod
+    def restored(cls, state: Tree, solver: Solver) -> Self:
+        """The state that ``state`` described, with ``solver``, a fresh one, made to go on as the old one."""
+        solver.restore(state["solver"])
+        return cls(
+            latents=state["latents"],
+            noise=state["noise"],
+            solver=solver,
+            delta=state["delta"],
+            expert=None if state["expert"] is None else Expert(state["expert"]),
+            left=None if state["left"] is None else LeftFrames(**state["left"]),
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wan.demo_world.words import MOTION_NAMES, Combination, training_combinations
 from wan.errors import InvalidInput
+from wan.texts import prompts_from_file
 
 TUNING_SEED, VERIFICATION_SEED = 1, 2
 _FIRST_SEED = 1000  # results are reported on small seeds
@@ -81,12 +82,7 @@ def clips_from_file(path: Path, count: int, *, draw: int) -> list[TuneClip]:
 
     ``InvalidInput`` when the file cannot be read or holds fewer than twice ``count`` prompts.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"--prompts {path} cannot be read as UTF-8 text ({error}); give one prompt a line") from None
-    prompts = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    return draw_clips(prompts, count, draw=draw, source=f"--prompts {path}")
+    return draw_clips(prompts_from_file(path, name="--prompts"), count, draw=draw, source=f"--prompts {path}")
 
 
 def draw_clips(prompts: Sequence[str], count: int, *, draw: int, source: str) -> list[TuneClip]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from wan.sampling.carried import Carries
 from wan.sampling.guidance import Branch
 from wan.sampling.plan import Step
 from wan.sampling.protocols import Contexts, Denoiser, Velocities
@@ -45,7 +46,7 @@ def inner_products(tensors: Sequence[Tensor]) -> Tensor:
     return total
 
 
-class FittingSolver:
+class FittingSolver(Carries):
     """A solver for one run of all tuning clips; ``updates`` are the weights it chose."""
 
     def __init__(self, recording: Recording) -> None:
@@ -111,7 +112,7 @@ class Kept:
             self._velocities.popitem(last=False)
 
 
-class _Remembered:
+class _Remembered(Carries):
     def __init__(self, denoiser: Denoiser, sigmas: tuple[float, ...], kept: Kept) -> None:
         self._denoiser = denoiser
         self._sigmas = sigmas

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.network_cache import CacheNetwork
+from wan.sampling.carried import Carries
 from wan.sampling.guidance import Branch
 from wan.sampling.observers import NaNGuard, Observer
 from wan.sampling.plan import Plan, Step
@@ -63,7 +64,7 @@ class ClipBatch:
         )
 
 
-class InTurns:
+class InTurns(Carries):
     """Evaluates a batch a few clips at a time."""
 
     def __init__(self, denoiser: Denoiser, *, at_once: int) -> None:

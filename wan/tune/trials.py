@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from wan.runs.journal import Journal
 from wan.sampling.plan import Seen
 from wan.sampling.update import LinearUpdate
-from wan.tune.journal import Journal
 
 WORST_SHARE = 1 / 6
 WORST_WEIGHT = 0.5

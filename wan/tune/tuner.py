@@ -15,12 +15,12 @@ from wan.job import Job
 from wan.planning.carry import carried
 from wan.planning.stored import Baseline, Calibration, StoredPlan, StoredStep, write_calibration
 from wan.runs import checkpoint_identity, write_json_atomic
+from wan.runs.journal import Journal
 from wan.sampling.plan import Plan
 from wan.session import Session
 from wan.tune.amplification import growth, interpolated
 from wan.tune.clips import TuneClip
 from wan.tune.fitting import Kept
-from wan.tune.journal import Journal
 from wan.tune.lockstep import ClipBatch
 from wan.tune.options import TuneOptions, measured_steps, steps_for
 from wan.tune.recording import Recording, record

@@ -9,10 +9,10 @@ import numpy as np
 
 from wan.analysis.metrics import motion_amount, psnr
 from wan.planning.stored import Expected
+from wan.runs.journal import Journal
 from wan.sampling.plan import Plan
 from wan.session import Session
 from wan.tune.clips import TuneClip
-from wan.tune.journal import Journal
 
 BEST_PSNR = 100.0
 """dB, of equal videos too: JSON has no infinity."""

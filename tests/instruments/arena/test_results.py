@@ -59,7 +59,7 @@ def test_ours_is_held_against_the_envelope_of_the_peers() -> None:
     assert ours.worst_difference == pytest.approx(6.0) and ours.missed == ()
     # per clip the peer has 32 and 36, so the differences are 6 and 4
     assert ours.mean_error == pytest.approx(math.sqrt(2) / math.sqrt(2))
-    assert weak.peer is None and weak.missed == ("motion 0.95 to 1.05", "obedience -3.0 points")
+    assert weak.peer is None and weak.missed == ("motion 0.95 to 1.05", "obedience -10.0 points")
 
 
 def test_a_method_that_is_not_far_enough_above_misses_the_margin() -> None:

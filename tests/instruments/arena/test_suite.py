@@ -179,3 +179,11 @@ def test_a_base_that_cannot_be_made_is_refused(suite_file: Path) -> None:
     suite = load_suite(str(suite_file))
     with pytest.raises(InvalidInput, match="--sample_steps 0 must be at least 1"):
         suite_job(replace(suite, base={"sample_steps": 0}), Request())
+
+
+@pytest.mark.parametrize("content", ["like: \0\n", "? [a]\n: b\n", "seeds: [2026-99-99]\n", "a: " + "[" * 10_000])
+def test_what_the_reader_of_yaml_stumbles_over_is_refused(content: str, suite_file: Path) -> None:
+    suite_file.write_text(content, encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"suite.yaml|\.yaml") as refusal:
+        load_suite(str(suite_file))
+    assert "\n" not in str(refusal.value)

@@ -43,6 +43,13 @@ def read_yaml(path: Path) -> Mapping:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidInput(f"{path}, line {line}: {error.problem}; it must be valid YAML") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InvalidInput(f"{path}, line {line}: {error.reason} (U+{ord(text[error.position]):04X})") from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        # a date that is none, a list as a key, a thousand brackets
+        reason = " ".join(str(error).split())
+        raise InvalidInput(f"{path} cannot be read: {reason}; it must be a plain YAML file") from error
     if not isinstance(found, Mapping):
         raise InvalidInput(f"{path}, line 1: a suite is a mapping with the keys prompts, seeds and methods")
     return found

@@ -14,7 +14,6 @@ from itertools import count
 from pathlib import Path, PurePath
 from typing import Any
 
-import wan
 from wan.errors import InvalidInput
 from wan.instruments.arena.contestants import Contestant
 from wan.instruments.flags import Case
@@ -22,6 +21,7 @@ from wan.loading.layouts import Checkpoint
 from wan.machine import Machine
 from wan.runs import checkpoint_identity, environment_versions, write_json_atomic
 from wan.runs.folders import prompt_slug
+from wan.runs.provenance import source_digest
 
 HEADER, CASES = "arena.json", "cases"
 _VERSIONS = ("torch", "diffusers", "transformers", "numpy")
@@ -38,22 +38,10 @@ def identity_of(checkpoint: Checkpoint, machine: Machine) -> dict[str, Any]:
     versions = environment_versions()
     return {
         "checkpoint": checkpoint_identity(checkpoint.path)["id"],
-        "code": source_digest(),
+        "code": source_digest(_SOURCE),
         "versions": {name: versions[name] for name in _VERSIONS},
         "machine": canonical(machine),
     }
-
-
-def source_digest() -> str:
-    """SHA-256 over the source files that decide what a case measures."""
-    root = Path(wan.__file__).parent
-    files = [
-        path for name in _SOURCE for path in ([root / name] if name.endswith(".py") else (root / name).rglob("*.py"))
-    ]
-    digest = hashlib.sha256()
-    for path in sorted(path for path in files if path.is_file()):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def case_key(identity: Mapping[str, Any], contestant: Contestant, case: Case) -> str:

@@ -12,8 +12,10 @@ from wan.errors import InvalidInput
 from wan.flags import field_names, value_from_data
 from wan.instruments.arena import located_yaml
 from wan.instruments.flags import DEMO_TASK, Case
+from wan.limits import MAX_SEED
 from wan.request import Request
 from wan.shortcuts import Shortcuts
+from wan.texts import checked_prompt
 
 SUITE_DIR = Path(__file__).parent
 HELD_OUT = "held_out"
@@ -118,8 +120,8 @@ class _Reader:
     def _cases(self, task: str) -> tuple[Case, ...]:
         prompts = self._prompts(task)
         seeds = self._list(self._data, "seeds")
-        if not all(type(seed) is int and seed >= 0 for seed in seeds) or len(set(seeds)) < len(seeds):
-            self._refuse("seeds", self._data.line, f"{seeds} must be different whole numbers from 0 on")
+        if not all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds) or len(set(seeds)) < len(seeds):
+            self._refuse("seeds", self._data.line, f"{seeds} must be different whole numbers from 0 on, below 2^63")
         # seed by seed, so that the first clips of an unfinished run cover all prompts
         return tuple(Case(prompt=prompt, seed=seed) for seed in seeds for prompt in prompts)
 
@@ -141,7 +143,7 @@ class _Reader:
         if found := [prompt for prompt in prompts if " ".join(prompt.split()) in tuned]:
             said = f"{found[0]!r} is a training prompt, which plans are tuned on and nothing is reported on"
             self._refuse("prompts", line, f"{said}; use held_out")
-        return prompts
+        return [checked_prompt(prompt, name=f"{self._path}, line {line}, prompts:") for prompt in prompts]
 
     def _entries(self) -> tuple[Entry, ...]:
         entries: list[Entry] = []

@@ -17,7 +17,7 @@ from wan.sampling.completion import completion_for
 from wan.sampling.conditioning import ImageChannels, LatentInput, TextOnly, image_channels
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
-from wan.sampling.loop import sample
+from wan.sampling.loop import begin, sample
 from wan.sampling.observers import ForwardCounter, Observer, StepTimer
 from wan.sampling.plan import Expert, Plan, excerpt
 from wan.sampling.solvers import make_solver
@@ -60,7 +60,7 @@ class RandomModel:
         cache = cache_of(plan)
         return sample(
             plan,
-            noise=self._noise,
+            begin(plan, noise=self._noise, solver=make_solver(plan), latent_input=self._latent_input),
             contexts=self._contexts,
             experts=ExpertPool(
                 self._store,
@@ -71,7 +71,6 @@ class RandomModel:
                 cache=cache.network,
                 set_up=engine.set_up,
             ),
-            solver=make_solver(plan),
             latent_input=self._latent_input,
             completion=completion_for(plan.frame_completion),
             observers=observers,

@@ -115,7 +115,7 @@ def _varied(job: Job, text: str) -> Job:
         raise InvalidInput(
             f"--variant {text!r} changes {other[0]}, which all variants share; give --{other[0]} to the command itself"
         )
-    return prepare(request, image=job.image, needs_image=False)
+    return prepare(request, picture=job.picture, needs_image=False)
 
 
 def _own(job: Job, name: str) -> Any:

@@ -1,0 +1,97 @@
+"""How long the resume file of a real-size run takes to write, beside what a step of that run costs.
+
+python tools/measure_resume_file.py
+python tools/measure_resume_file.py --task t2v-A14B --size "1280*720" --folder /mnt/disk --update_docs
+
+Writes states of random numbers, of the size that a run leaves behind after a step, as a run does (atomic, with fsync).
+A step's time is computed: its FLOPs at an assumed share of a GPU's published speed, two forwards a step.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from door import run_tool, tool_parser
+from claims.documents import replace_between
+from wan.commands import SOURCE_DIR
+from wan.job import Job, prepare
+from wan.request import parse_request
+from wan.runs import write_text_atomic
+from wan.sampling.carried_size import carried_bytes
+from wan.sampling.price import price, published_size
+from wan.tune.options import EFFICIENCY, GPUS
+
+NAME = "measure_resume_file.py"
+PAGE = SOURCE_DIR / "docs" / "reliability.md"
+BEGIN, END = "<!-- resume-file:begin -->", "<!-- resume-file:end -->"
+RUNS = {"plain": [], "MagCache": ["--cache", "mag"], "SeaCache": ["--cache", "sea"]}
+GPU = "H100"
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = tool_parser(NAME, __doc__)
+    parser.add_argument("--task", default="t2v-A14B")
+    parser.add_argument("--size", nargs="+", default=["832*480", "1280*720"])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where to write; default: the current folder")
+    parser.add_argument("--update_docs", action="store_true", help=f"write the table into {PAGE.name}")
+    args = parser.parse_args(argv)
+    lines = [
+        f"| run | size | resume file | the run waits, median of {args.repeats} | a step on one {GPU}, computed | share "
+        "| written beside the next step in |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for size in args.size:
+        for name, flags in RUNS.items():
+            job = prepare(parse_request(["--task", args.task, "--size", size, "--prompt", "x", *flags]))
+            lines.append(_row(name, size, job, repeats=args.repeats, folder=args.folder or Path.cwd()))
+            print(lines[-1])
+    if args.update_docs:
+        text = replace_between(PAGE.read_text(encoding="utf-8"), "\n".join(lines), begin=BEGIN, end=END)
+        write_text_atomic(PAGE, text)
+        print(f"updated {PAGE}")
+
+
+def _row(name: str, size: str, job: Job, *, repeats: int, folder: Path) -> str:
+    denoiser = published_size(job.config)
+    count = carried_bytes(job.plan, denoiser, dtype_bytes=2)
+    waits, writes = measured_seconds(count, repeats=repeats, folder=folder)
+    full = price(job.plan, denoiser).plain
+    step = full.flops / len(job.plan.steps) / (GPUS[GPU] * EFFICIENCY)
+    cells = (
+        name,
+        size,
+        f"{count / 1e6:,.0f} MB",
+        f"{waits:.3f} s",
+        f"{step:.1f} s",
+        f"{waits / step:.2%}",
+        f"{writes:.2f} s",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def measured_seconds(count: int, *, repeats: int, folder: Path) -> tuple[float, float]:
+    """Median seconds to copy a state of ``count`` bytes, for which a step waits, and to write it, each replacing the
+    one before."""
+    import torch
+
+    from wan.runs.state_file import Packed
+
+    tensors = [torch.randn(count // 4 // 6 + 1) for _ in range(6)]
+    copies, writes = [], []
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".resume-") as place:
+        for _ in range(repeats):
+            start = perf_counter()
+            packed = Packed.of({"tensors": tensors})
+            copied = perf_counter()
+            packed.write(Path(place) / "resume.safetensors", run="measured")
+            copies.append(copied - start)
+            writes.append(perf_counter() - copied)
+    return median(copies), median(writes)
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(NAME, main))

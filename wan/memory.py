@@ -1,0 +1,135 @@
+"""Whether a run fits into this machine's memory: what it surely needs, and what there is.
+
+The need is a lower bound (weights, one layer's activations, latents), so what is refused could not have worked.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from wan.configs import TaskConfig
+from wan.device_kind import device_kind
+from wan.errors import InvalidInput
+from wan.machine import Machine
+from wan.sampling.geometry import Geometry
+from wan.sampling.price import DenoiserSize
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_CGROUPS = Path("/sys/fs/cgroup")
+_LATENT_COPIES = 4  # the latents, two predictions and the sample before in the solver
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """Bytes that a run surely holds at once. ``text``: the text encoder, which is there before the experts."""
+
+    experts: int
+    weights: int
+    activations: int
+    text: int = 0
+
+    @property
+    def total(self) -> int:
+        return max(self.weights + self.activations, self.text)
+
+    def sentence(self) -> str:
+        """What it is needed for."""
+        if self.text > self.weights + self.activations:
+            return f"{self.text / 1e9:.1f} GB for the text encoder"
+        what = "one expert" if self.experts == 1 else f"{self.experts} experts"
+        rest = f" and {self.activations / 1e9:.1f} GB for what it computes" if self.activations > 1e8 else ""
+        return f"{self.weights / 1e9:.1f} GB for the weights of {what}{rest}"
+
+
+def need_of(config: TaskConfig, size: DenoiserSize, geometry: Geometry, *, machine: Machine, text: int = 0) -> Need:
+    """What sampling needs on the device that computes: one expert at a time, or all of them.
+
+    ``text``: bytes of the text encoder.
+    """
+    width = BYTES[machine.dtype or config.param_dtype]
+    experts = 2 if config.has_two_experts and machine.offload_for(config) == "none" else 1
+    tokens = geometry.tokens(geometry.latent_frames)
+    channels, frames, rows, columns = geometry.latent_shape()
+    return Need(
+        experts=experts,
+        weights=experts * size.block_weights * width,
+        activations=tokens * (2 * size.dim + size.ffn_dim) * width
+        + _LATENT_COPIES * 4 * channels * frames * rows * columns,
+        text=text,
+    )
+
+
+def text_bytes(ckpt_dir: Path) -> int:
+    """Bytes that the text encoder takes at least: what its files hold, half of that where they may be float32."""
+    official = sum(file.stat().st_size for file in ckpt_dir.glob("models_t5*.pth"))
+    return official or sum(file.stat().st_size for file in ckpt_dir.glob("text_encoder/*.safetensors")) // 2
+
+
+def refuse_too_little_memory(
+    config: TaskConfig, size: DenoiserSize, geometry: Geometry, *, machine: Machine, text: int = 0
+) -> None:
+    """``InvalidInput`` with both figures for a run on the CPU that this machine's memory cannot hold."""
+    if reason := why_too_little(need_of(config, size, geometry, machine=machine, text=text), machine):
+        raise InvalidInput(
+            f"{reason}; use another machine, a smaller model or --size, --offload expert or --dtype bfloat16 where "
+            "they are not in use yet, or --ignore_memory_check to try it all the same"
+        )
+
+
+def why_too_little(need: Need, machine: Machine) -> str | None:
+    """The figures, when a run on the CPU surely does not fit; None on other devices, and where it was told to try."""
+    if machine.ignore_memory_check or device_kind(machine.device) != "cpu":
+        return None
+    available = machine_bytes()
+    if need.total <= available:
+        return None
+    return f"this run needs at least {need.sentence()}, and this machine has {available / 1e9:.1f} GB with its swap"
+
+
+def machine_bytes() -> int:
+    """Memory and swap of this machine, or what this process may have of them."""
+    import psutil
+
+    memory, swap = psutil.virtual_memory().total, psutil.swap_memory().total
+    limits = [memory + swap]
+    for folder in _own_cgroups():
+        if (most := _limit(folder / "memory.max")) is not None:
+            also = _limit(folder / "memory.swap.max")
+            limits.append(most + (swap if also is None else min(also, swap)))
+        if (most := _limit(folder / "memory.limit_in_bytes")) is not None:
+            limits.append(most + swap)
+    return min(limits + _address_space())
+
+
+def _address_space() -> list[int]:
+    """What `ulimit -v` allows."""
+    if sys.platform == "win32":
+        return []
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return [] if limit == resource.RLIM_INFINITY else [limit]
+
+
+def _own_cgroups() -> list[Path]:
+    """The control groups of this process, version 2 and 1, with those above them."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found = [_CGROUPS, _CGROUPS / "memory"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        root = _CGROUPS / "memory" if "memory" in controllers.split(",") else _CGROUPS
+        own = root / path.lstrip("/")
+        found += [own, *(parent for parent in own.parents if root in parent.parents)]
+    return found
+
+
+def _limit(file: Path) -> int | None:
+    """Bytes; None where there is no limit."""
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None

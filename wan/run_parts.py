@@ -1,0 +1,101 @@
+"""What watches a run in its folder: its newest latents, its resume file, and the time of its phases."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import ClassVar
+
+from torch import Tensor
+
+from wan.runs.state_file import Packed
+from wan.sampling.carried import Carries
+from wan.sampling.observers import Observer, StepEvent
+from wan.sampling.snapshot import Snapshot, take
+
+
+@dataclass(slots=True)
+class LastLatents(Observer):
+    """Keeps the newest latents, so that an interrupted run can put them on disk."""
+
+    event: StepEvent | None = None
+
+    def on_step_end(self, event: StepEvent) -> None:
+        self.event = event
+
+
+class ResumeFile(Observer):
+    """Puts everything that the run carries on disk after every step: one file, replaced in place.
+
+    A step waits only until the state is copied; a thread writes it while the next step runs. ``watched``: what counts
+    and measures beside the run, by name. It stands last among the observers; ``close`` it.
+    """
+
+    def __init__(self, path: Path, *, run: str, watched: Mapping[str, Carries], warn: Callable[[str], None]) -> None:
+        self.path = path
+        self._run = run
+        self._watched = watched
+        self._warn = warn
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="resume-file")
+        self._writing: Future[None] | None = None
+        self._has_failed = False
+
+    def on_step_end(self, event: StepEvent) -> None:
+        self.wait()
+        snapshot = take(event, self._watched)
+        packed = Packed.of({name: getattr(snapshot, name) for name in Snapshot.__slots__})
+        self._writing = self._thread.submit(packed.write, self.path, run=self._run)
+
+    def wait(self) -> None:
+        """Until the last state is on disk, or could not be written, which is said once: the video is worth more than
+        the way back."""
+        writing, self._writing = self._writing, None
+        try:
+            if writing is not None:
+                writing.result()
+        except OSError as error:
+            if not self._has_failed:
+                self._warn(
+                    f"the resume file {self.path} cannot be written ({error.strerror or error}); the run goes on, and "
+                    "if it is stopped, it resumes from the last step that could be kept"
+                )
+            self._has_failed = True
+
+    def close(self) -> None:
+        """Wait, and end the thread."""
+        self.wait()
+        self._thread.shutdown()
+
+
+@dataclass(slots=True)
+class Stopwatch(Carries):
+    """Wall-clock seconds of a run by phase: load, encode, decode, save."""
+
+    carries: ClassVar[tuple[str, ...]] = ("seconds",)
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Add the seconds of the block to a phase."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add seconds to a phase."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def during(self, name: str, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Add the seconds that each of the parts takes to come to a phase."""
+        coming = iter(parts)
+        while True:
+            with self.measure(name):
+                part = next(coming, None)
+            if part is None:
+                return
+            yield part

@@ -1,0 +1,26 @@
+"""One process works in a run folder at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from wan.errors import InvalidInput
+
+LOCK_NAME = ".lock"
+
+
+@contextmanager
+def working_in(directory: Path) -> Iterator[None]:
+    """Hold the folder for the length of the block; InvalidInput when another process does.
+
+    The system lets go of it when a process ends, however it ends.
+    """
+    try:
+        with FileLock(directory / LOCK_NAME, timeout=0):
+            yield
+    except Timeout:
+        raise InvalidInput(
+            f"{directory} is being worked on by another process; wait until it ends, or stop it first"
+        ) from None
