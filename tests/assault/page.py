@@ -97,8 +97,11 @@ def _attack(place: Path, source: Path, payload: str) -> str | None:
             everything = with_value(together, path, payload)
             together = everything if _page(folder, target, everything)[1] is not None else together
     fault, page = _page(folder, target, with_keys(together, payload))
-    if fault or page is None:
-        return fault or "refused with further names"
+    if fault:
+        return f"as further names: {fault}"
+    page = page or _page(folder, target, together)[1]  # some files take no further names
+    if page is None:
+        return "refused although each of its values was taken"
     (place / "page.html").write_text(page, encoding="utf-8", errors="backslashreplace")
     return None if shown else "every place was refused: nothing is proved"
 
