@@ -11,7 +11,7 @@ import numpy as np
 from tests.assault.children import SECONDS, environment
 from tests.assault.trials import Plan, Trial
 
-RUNS, SAMPLE_RUNS, WARM_UP = 30, 10, 5
+RUNS, SAMPLE_RUNS, WARM_UP = 30, 8, 4
 MEGABYTES_PER_RUN = 0.3
 """Steepest rise of the straight line through the resident memory after the warm-up. The demo model's weights
 have 23 MB on disk; measured: 0.02."""
