@@ -1,12 +1,13 @@
-"""A file that --save_file names: the run's own is written again on the way to its end, another's is kept."""
+"""Files on the way to the end of a run: its own --save_file is written again, another's is kept, the disk was full."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.test_resume import SHORT, Stopped, change, latents, resumed, run_in, stopped
+from tests.test_resume import SHORT, Stopped, change, latents, made, resumed, run_in, stopped
 from wan.cli.main import run as run_command
 from wan.errors import InvalidInput
 from wan.folder_run import FolderRun
@@ -30,6 +31,16 @@ def test_a_run_that_was_killed_when_its_save_file_was_there_goes_on(
     shutil.copy(run / "run.json", asked)
     with pytest.raises(InvalidInput, match=r"--save_file .* exists"):
         earlier_run(run)
+
+
+def test_a_run_whose_disk_was_full_when_its_latents_were_kept_goes_on(tmp_path: Path) -> None:
+    """The record could not take the times any more."""
+    run = made(SHORT, tmp_path)
+    (run / "video.mp4").unlink()
+    record = {name: value for name, value in load_record(run).items() if name not in ("timing", "outputs")}
+    (run / "run.json").write_text(json.dumps(record | {"status": "failed"}), encoding="utf-8")
+    resumed(run)
+    assert load_record(run)["status"] == "finished" and read_video(run / "video.mp4").shape == (9, 64, 64, 3)
 
 
 def test_a_save_file_that_another_process_made_meanwhile_is_kept(

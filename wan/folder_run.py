@@ -76,7 +76,8 @@ class FolderRun:
 
     def _found(self, timer: StepTimer) -> Tensor:
         """The latents of a run that was stopped after its last step, and what their sampling took."""
-        earlier = dict(self.record.sections["timing"])
+        # a disk that was full when the latents were on it has not taken the times
+        earlier = dict(self.record.sections.get("timing") or {"steps": [], "expert_switch": 0.0})
         timer.step_seconds[:] = earlier["steps"]
         timer.switch_seconds[:] = [0.0, earlier["expert_switch"]]
         for name in ("model_load", "text_encoding", "image_encoding", "save"):

@@ -93,7 +93,7 @@ class Killing:
         ended = run_child(_resume(run), cwd=place, plan=self.resume_plan, fresh=fresh)
         return first_fault(
             not_well(ended), not_as_finished(run, self.references[variant], video=video), half_files(place),
-            partial_files(place),
+            partial_files(place / "out"),
         )  # fmt: skip
 
     def report(self, point: str) -> str | None:

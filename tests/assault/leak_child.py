@@ -1,11 +1,12 @@
 """Makes many runs in one process and prints what the process holds after each: ``leak_child.py RUNS FOLDER FLAGS``."""
 
+import ctypes
 import gc
 import json
 import os
 import sys
 import tempfile
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 
@@ -23,8 +24,15 @@ def main(argv: list[str]) -> None:
             code = run("generate", [*flags, "--base_seed", str(number), "--output_dir", folder])
         if code != 0:
             sys.exit(f"run {number + 1} ended with {code}: {said.getvalue()[-500:]}")
-        gc.collect()
+        _tidy()
         sys.stdout.write(json.dumps(_held(Path(folder))) + "\n")
+
+
+def _tidy() -> None:
+    """What is free goes back to the system, or the size of the process says nothing."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _held(folder: Path) -> dict[str, float]:

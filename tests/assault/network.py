@@ -12,7 +12,7 @@ from tests.assault.trials import Plan, Trial
 from tests.goldens import materialise
 
 CHECKED = (
-    "`generate`, `doctor`, `bench`, `decode` and `report` on the demo model and on a checkpoint in the official "
+    "`generate`, `doctor` and `bench` on the demo model and on a checkpoint in the official "
     "layout, with no variable that says offline: every connection and name lookup is refused and counted, and where "
     "allowed the process has no network at all (`unshare -n`): all end with 0, none is counted."
 )

@@ -21,7 +21,7 @@ from wan.errors import InvalidInput
 from wan.runs.video import write_video
 
 TITLE = "a report"
-SAMPLE = ("script", "quote and handler", "link", "bidi")
+SAMPLE = ("quote and handler", "link", "bidi")
 CHECKED = (
     f"{len(PAYLOADS)} hostile texts (scripts, handlers, quotes, `javascript:` links, frames, bidi characters) in every "
     "value and name of run.json and of the files of comparisons, continuity and error analyses, in mp4 metadata, file "
@@ -87,20 +87,38 @@ def _attack(place: Path, source: Path, payload: str) -> str | None:
     folder = _copy(source, place / "copy")
     target = folder / source.relative_to(_folder_of(source))
     record: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
-    shown, together = 0, record
+    taken: list[tuple[Any, ...]] = []
     for path in places(record):
         fault, page = _page(folder, target, with_value(record, path, payload))
         if fault:
             return f"in {'.'.join(map(str, path))}: {fault}"
         if page is not None:
-            shown += 1
-            everything = with_value(together, path, payload)
-            together = everything if _page(folder, target, everything)[1] is not None else together
+            taken.append(path)
+    together = _together(folder, target, record, taken, payload)
     fault, page = _page(folder, target, with_keys(together, payload))
-    if fault or page is None:
-        return fault or "refused with further names"
+    if fault:
+        return f"as further names: {fault}"
+    page = page or _page(folder, target, together)[1]  # some files take no further names
+    if page is None:
+        return "refused although each of its values was taken"
     (place / "page.html").write_text(page, encoding="utf-8", errors="backslashreplace")
-    return None if shown else "every place was refused: nothing is proved"
+    return None if taken else "every place was refused: nothing is proved"
+
+
+def _together(
+    folder: Path, target: Path, record: dict[str, Any], taken: Sequence[tuple[Any, ...]], payload: str
+) -> dict[str, Any]:
+    """The record with the payload in every place that takes it, or in as many as it takes at once."""
+    everything = record
+    for path in taken:
+        everything = with_value(everything, path, payload)
+    if _page(folder, target, everything)[1] is not None:
+        return everything
+    together = record
+    for path in taken:
+        further = with_value(together, path, payload)
+        together = further if _page(folder, target, further)[1] is not None else together
+    return together
 
 
 def _names(place: Path, source: Path, name: str) -> str | None:

@@ -127,7 +127,7 @@ def test_a_command_that_asks_a_network_is_found(tmp_path: Path) -> None:
 def test_what_grows_is_found(name: str, rise: float, named: str) -> None:
     flat = {"memory": 700.0, "descriptors": 9, "threads": 3, "temporary": 1}
     assert leaks.growth([flat] * 30) is None
-    assert leaks.growth([flat | {name: flat[name] + rise * max(0, 6 - run)} for run in range(30)]) is None
+    assert leaks.growth([flat | {name: flat[name] + rise * max(0, 3 - run)} for run in range(30)]) is None
     assert named in (leaks.growth([flat | {name: flat[name] + rise * run} for run in range(30)]) or "")
 
 

@@ -69,7 +69,9 @@ def run_part(
             return trial, f"raised {type(error).__name__}: {error}"
 
     with ThreadPoolExecutor(plan.workers) as pool:
-        for number, (trial, fault) in enumerate(pool.map(attempt, trials), start=1):
+        # one at a time in this thread: some trials set a signal's alarm
+        attempts = map(attempt, trials) if plan.workers == 1 else pool.map(attempt, trials)
+        for number, (trial, fault) in enumerate(attempts, start=1):
             if fault is not None:
                 faults[trial.name] = " ".join(fault.split())[:600]
                 say(f"  FAILED {part.name}: {trial.name}: {faults[trial.name]}")
