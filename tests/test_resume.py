@@ -233,6 +233,24 @@ def test_flags_beside_resume_may_not_ask_for_something_else(again: Path, capsys:
     assert "can be resumed" in capsys.readouterr().out
 
 
+def test_a_flag_that_says_the_same_is_no_other_setting(again: Path) -> None:
+    assert run_command("generate", ["--resume", str(again), "--task", "t2v-demo", "--sample_steps", "8"]) == 0
+    assert load_record(again)["status"] == "finished"
+
+
+def test_what_was_kept_on_the_way_is_gone_at_the_end(again: Path) -> None:
+    assert (again / "partial_latents.safetensors").is_file() and (again / STATE_NAME).is_file()
+    resumed(again)
+    assert {path.name for path in again.glob("[!.]*")} == {"latents.safetensors", "run.json", "video.mp4"}
+
+
+def test_a_run_that_went_on_in_between_is_read_again_first(again: Path) -> None:
+    earlier = earlier_run(again)
+    change(again, "status", to="interrupted" if earlier.record["status"] != "interrupted" else "failed")
+    with pytest.raises(InvalidInput, match="has been worked on meanwhile"):
+        generation.resume(earlier, say=print, show_progress=False)
+
+
 def test_the_state_of_another_run_is_refused(again: Path, interrupted: Path) -> None:
     change(again, "seed", to=4)
     with pytest.raises(InvalidInput, match="not the resume file of this run"):

@@ -86,13 +86,14 @@ class FolderRun:
         return load_latents(self.latents_path)
 
     def _made(self, session: Session, timer: StepTimer) -> Tensor:
-        """The latents, sampled, and on disk with their analysis; the resume file is of no use any more."""
+        """The latents, sampled, and on disk with their analysis; what was kept on the way is of no use any more."""
         latents = self._sample(session, timer)
         with self.stopwatch.measure("save"):
             save_latents(self.latents_path, latents, metadata=self._metadata())
         self.record.update(forwards=self._forwards(session.pipeline), timing=self._timing(timer))
         self._finish_debug()
-        self.state_path.unlink(missing_ok=True)
+        for left in (self.state_path, self.directory / PARTIAL_LATENTS_NAME):
+            left.unlink(missing_ok=True)
         return latents
 
     def _sample(self, session: Session, timer: StepTimer) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from wan.analysis.debug import DebugRun, open_debug
+from wan.errors import InvalidInput
 from wan.folder_run import FolderRun, Say
 from wan.job import Job, cut_texts, open_job_checkpoint
 from wan.limits import resolve_seed
@@ -18,7 +19,7 @@ from wan.pipeline_checks import refuse_engine
 from wan.request_checks import refuse_bad_folders
 from wan.resuming import EarlierRun
 from wan.run_sections import initial_record
-from wan.runs import RunRecord, create_run_directory
+from wan.runs import RunRecord, create_run_directory, load_record
 from wan.runs.atomic import PARTIAL_PATTERN
 from wan.runs.lock import working_in
 from wan.runs.record import RUNNING
@@ -60,6 +61,8 @@ def resume(earlier: EarlierRun, *, say: Say, show_progress: bool = True) -> Path
     checkpoint = open_job_checkpoint(job)
     check_weights(checkpoint)
     with working_in(directory):
+        if load_record(directory) != earlier.record:
+            raise InvalidInput(f"{directory} has been worked on meanwhile; give the same command again")
         for folder in (directory, *([Path(known["debug"])] if known["debug"] else [])):
             for leftover in folder.rglob(PARTIAL_PATTERN):
                 leftover.unlink(missing_ok=True)

@@ -208,11 +208,12 @@ class Pipeline:
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
-        return torch.cat(list(self.decode_frames(latents)), dim=1)
+        with explained_out_of_memory(), self._turn:  # the VAE remembers frames while it decodes
+            return self._vae.decode(latents.to(self.device))
 
     def decode_frames(self, latents: Tensor) -> Iterator[Tensor]:
         """The same piece by piece, (3, n, H, W): memory does not grow with the length of the video."""
-        with explained_out_of_memory(), self._turn:  # the VAE remembers frames while it decodes
+        with explained_out_of_memory(), self._turn:
             yield from self._vae.frames(latents.to(self.device))
 
     def unknown_words(self, text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """A run that was stopped, found again by its folder and made ready to go on; refused where something has changed."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,11 +98,17 @@ def _with_own_file(request: Request, record: Mapping[str, Any]) -> Request:
 
 def _refuse_other_flags(directory: Path, request: Request, beside: Request) -> None:
     """Flags beside --resume that ask for something else."""
-    given = [flag for flag in beside.argv() if flag.startswith("--")]
-    if given and beside.lasting(seed=beside.seed) != request:
+    nothing, asked = Request(), beside.lasting(seed=beside.seed)
+    other = {
+        name: getattr(beside, name)
+        for name in Request.__dataclass_fields__
+        if getattr(beside, name) != getattr(nothing, name) and getattr(asked, name) != getattr(request, name)
+    }
+    if other:
+        given = [flag for flag in replace(nothing, **other).argv() if flag.startswith("--")]
         raise InvalidInput(
-            f"--resume {directory} goes on with the settings that the run began with, and {', '.join(given)} is given "
-            "beside it: leave that out, or make a new run"
+            f"--resume {directory} goes on with the settings that the run began with, and {', '.join(given)} is not as "
+            "it was then: leave that out, or make a new run"
         )
 
 
@@ -134,8 +141,4 @@ def _changed_code(record: Mapping[str, Any]) -> list[str]:
 
 def _plain(value: Any) -> Any:
     """As JSON gives it back."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(entry) for entry in value]
-    return str(value) if isinstance(value, Path) else value
+    return json.loads(json.dumps(value, default=str))

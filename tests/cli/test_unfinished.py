@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from wan.cli.main import run
+from wan.errors import InvalidInput
 from wan.instruments.compare import Comparer
 from wan.instruments.unfinished import JOURNAL_NAME, begin_or_continue
 from wan.session import Sampled, Session
@@ -88,6 +89,9 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     first = begin_or_continue(tmp_path / "out", flag="--output_dir", identity="a")
     second = begin_or_continue(tmp_path / "out", flag="--output_dir", identity="a")
     assert (first.directory.name, second.directory.name) == ("out", "out-2")
+    with pytest.raises(InvalidInput, match="worked on by another process"):
+        begin_or_continue(tmp_path / "out", flag="--output_dir", identity="a", overwrite=True)
+    assert (tmp_path / "out" / JOURNAL_NAME).is_file()
     first.lock.release()
     assert begin_or_continue(tmp_path / "out", flag="--output_dir", identity="a").directory == first.directory
 

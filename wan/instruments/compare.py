@@ -13,9 +13,10 @@ from wan.analysis.comparison_plots import plot_contact_sheet, plot_per_frame
 from wan.analysis.divergence import Divergence, StepStore
 from wan.analysis.measures import Cost, Observation
 from wan.analysis.pictures import GAIN, amplified_difference, side_by_side
+from wan.errors import InvalidInput
 from wan.instruments.flags import Case
 from wan.instruments.methods import Method
-from wan.instruments.unfinished import Unfinished
+from wan.instruments.unfinished import JOURNAL_NAME, Unfinished
 from wan.job import rerun
 from wan.models.network_cache import CacheNetwork
 from wan.run_sections import initial_record, run_metadata
@@ -56,9 +57,14 @@ class Comparer:
         """Every case that is not done yet; pictures of the worst case of each method. Memory: a few decoded videos,
         whatever the number."""
         done = self.work.done
-        for entry in done:
-            for name, data in entry["results"].items():
-                self.results.setdefault(name, []).append(CaseResult.from_dict(data))
+        try:
+            for entry in done:
+                for name, data in entry["results"].items():
+                    self.results.setdefault(name, []).append(CaseResult.from_dict(data))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidInput(
+                f"{self.directory / JOURNAL_NAME} is damaged ({error!r}); remove it, and the comparison begins anew"
+            ) from error
         if done:
             self.say(f"{len(done)} of {len(self.cases)} cases are done already in {self.directory}")
         with tempfile.TemporaryDirectory(prefix=".steps-", dir=self.directory) as folder:

@@ -9,11 +9,11 @@ from wan.analysis.comparison import CaseResult, Yardsticks, finite, summarise, v
 from wan.analysis.comparison_plots import plot_cases, plot_divergence
 from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME, format_controls, format_method
 from wan.commands import command_line
-from wan.instruments.arena.store import identity_of
+from wan.instruments.arena.store import digest_of, identity_of
 from wan.instruments.compare import Comparer
 from wan.instruments.flags import Case
 from wan.instruments.methods import OTHER_SEED, Method, fewer_steps_name, steps_of_equal_cost
-from wan.instruments.unfinished import begin_or_continue, digest_of
+from wan.instruments.unfinished import begin_or_continue
 from wan.job import Job
 from wan.loading.layouts import Checkpoint
 from wan.runs import write_json_atomic, write_text_atomic
@@ -40,7 +40,7 @@ def compare_and_write(
     ``about`` (comparison_mode, command) is kept with the data. A comparison that was stopped goes on in its folder.
     """
     decided = [(method.name, method.plan, method.settings, method.seed_shift) for method in methods]
-    identity = digest_of(identity_of(checkpoint, job.request.machine), decided, cases, job.negative_prompt)
+    identity = digest_of([identity_of(checkpoint, job.request.machine), decided, cases, job.negative_prompt])
     with begin_or_continue(output_dir, flag="--output_dir", identity=identity, overwrite=overwrite) as work:
         say(
             f"{len(cases)} x {len(methods)} runs ({', '.join(method.name for method in methods)}) into {work.directory}"

@@ -10,8 +10,7 @@ from wan.analysis.continuity_plots import plot_continuity, plot_sweep, plot_swit
 from wan.analysis.continuity_run import ContinuityRun, compare_runs, format_statistics, format_steps, measure_run
 from wan.analysis.probe import LatentsDump
 from wan.errors import InvalidInput
-from wan.instruments.arena.store import identity_of
-from wan.instruments.unfinished import digest_of
+from wan.instruments.arena.store import digest_of, identity_of
 from wan.job import Job, rerun
 from wan.loading.layouts import Checkpoint
 from wan.runs import write_json_atomic
@@ -57,7 +56,7 @@ def study_identity(studies: Sequence[Study], checkpoint: Checkpoint) -> str:
         (one.name, one.job.plan, one.job.settings, one.job.prompt, one.job.negative_prompt, one.job.request.seed)
         for one in studies
     ]
-    return digest_of(identity_of(checkpoint, studies[0].job.request.machine), decided)
+    return digest_of([identity_of(checkpoint, studies[0].job.request.machine), decided])
 
 
 def analyse_studies(

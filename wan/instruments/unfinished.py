@@ -1,18 +1,16 @@
 """Work of several cases that was stopped goes on in its folder, at the first case that is not done."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from wan.instruments.arena.store import canonical
+from wan.errors import InvalidInput
 from wan.runs.folders import claim_directory
 from wan.runs.journal import Journal
-from wan.runs.lock import LOCK_NAME
+from wan.runs.lock import hold
 
 JOURNAL_NAME = "unfinished.jsonl"
 _IDENTITY = "identity"
@@ -43,11 +41,6 @@ class Unfinished:
         self.lock.release()
 
 
-def digest_of(*decisive: Any) -> str:
-    """SHA-256 over the plain values of everything that decides the work."""
-    return hashlib.sha256(json.dumps(canonical(decisive), sort_keys=True).encode()).hexdigest()
-
-
 def begin_or_continue(
     path: Path, *, flag: str, identity: str, overwrite: bool = False, stale: tuple[str, ...] = ()
 ) -> Unfinished:
@@ -62,21 +55,20 @@ def begin_or_continue(
         found = _continued(candidate, identity)
         if found is not None:
             return found
+    # with --overwrite nothing is removed under the hands of a process that still works there
+    held = hold(path) if overwrite and path.is_dir() else None
     directory = claim_directory(path, flag=flag, overwrite=overwrite, stale=(*stale, JOURNAL_NAME))
     journal = Journal(directory / JOURNAL_NAME)
     journal.append({_IDENTITY: identity})
-    lock = FileLock(directory / LOCK_NAME)
-    lock.acquire()
-    return Unfinished(directory=directory, journal=journal, lock=lock)
+    return Unfinished(directory=directory, journal=journal, lock=held or hold(directory))
 
 
 def _continued(directory: Path, identity: str) -> Unfinished | None:
     if not (directory / JOURNAL_NAME).is_file():
         return None
-    lock = FileLock(directory / LOCK_NAME, timeout=0)
     try:
-        lock.acquire()
-    except (Timeout, OSError):
+        lock = hold(directory)
+    except (InvalidInput, OSError):
         return None
     journal = Journal(directory / JOURNAL_NAME)
     if not any(entry.get(_IDENTITY) == identity for entry in journal.entries):

@@ -13,14 +13,24 @@ LOCK_NAME = ".lock"
 
 @contextmanager
 def working_in(directory: Path) -> Iterator[None]:
-    """Hold the folder for the length of the block; InvalidInput when another process does.
+    """Hold the folder for the length of the block; InvalidInput when another process does."""
+    lock = hold(directory)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def hold(directory: Path) -> FileLock:
+    """Hold the folder until the lock is released; InvalidInput when another process does.
 
     The system lets go of it when a process ends, however it ends.
     """
+    lock = FileLock(directory / LOCK_NAME, timeout=0)
     try:
-        with FileLock(directory / LOCK_NAME, timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
         raise InvalidInput(
             f"{directory} is being worked on by another process; wait until it ends, or stop it first"
         ) from None
+    return lock

@@ -58,7 +58,12 @@ def case_key(identity: Mapping[str, Any], contestant: Contestant, case: Case) ->
         "seed": [case.seed, method.seed_shift],
         "is_control": method.is_control,
     }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    return digest_of(decisive)
+
+
+def digest_of(decisive: Any) -> str:
+    """SHA-256 over the plain values of everything that decides a result."""
+    return hashlib.sha256(json.dumps(canonical(decisive), sort_keys=True).encode()).hexdigest()
 
 
 def canonical(value: Any) -> Any:
