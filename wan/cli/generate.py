@@ -84,7 +84,8 @@ def resume(args: argparse.Namespace) -> None:
     """Go on with a run that was stopped; with --dry_run say only what it is and where it would go on."""
     earlier = earlier_run(args.resume, beside=request_of(args), accept_changes=args.accept_changes)
     if args.dry_run:
-        print(f"{earlier.directory} ({earlier.record['status']}) can be resumed: {earlier.record['command']}")
+        state = "is finished" if earlier.finished_file else f"({earlier.record['status']}) can be resumed"
+        print(f"{earlier.directory} {state}: {earlier.finished_file or earlier.record['command']}")
         return
     from wan import generation
 
