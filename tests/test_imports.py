@@ -82,7 +82,7 @@ LAYERS = {
     "run_parts": _PLANNED | {"runs"},
     "folder_run": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"},
-    "decoding": _PLANNED | {"models", "loading", "runs"},
+    "decoding": _PLANNED | {"models", "loading", "request_checks", "runs"},
     "generation": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"},
     "tune": _ASKED

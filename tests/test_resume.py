@@ -292,6 +292,12 @@ def test_decode_shows_what_a_stopped_run_had(again: Path, capsys: pytest.Capture
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_decode_refuses_a_place_that_cannot_be_written(again: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for place in (tmp_path / "file" / "video.mp4", tmp_path / "video.gif", tmp_path):
+        assert run_command("decode", [str(again), "--save_file", str(place), "--overwrite"]) == 2
+
+
 def test_decode_makes_the_video_of_a_finished_run_again(again: Path, tmp_path: Path) -> None:
     resumed(again)
     first = read_video(again / "video.mp4")

@@ -13,6 +13,7 @@ from wan.errors import InvalidInput
 from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
 from wan.loading.models import load_vae
 from wan.models.devices import explained_out_of_memory, pick_device
+from wan.request_checks import refuse_result_file
 from wan.runs import IMAGE_NAME, LATENTS_NAME, VIDEO_NAME, load_record
 from wan.runs.debug_latents import load_debug_step
 from wan.runs.latents import DENOISED_KEY, LATENTS_KEY, PARTIAL_LATENTS_NAME, load_latents
@@ -63,7 +64,7 @@ def decode_to_file(
     """Decode with the VAE of the checkpoint that made the latents, or of ``ckpt_dir``; the file that was written."""
     config = _config(found, task)
     path = save_file or _file_name(found, config)
-    _refuse_file(path, config, overwrite=overwrite)
+    refuse_result_file(path, config, overwrite=overwrite)
     recorded = found.about.get("checkpoint")
     named = ckpt_dir or (Path(recorded) if recorded else None)
     checkpoint = open_checkpoint(config, find_checkpoint_dir(config, named))
@@ -142,11 +143,3 @@ def _file_name(found: Found, config: TaskConfig) -> Path:
     if found.source.name == LATENTS_NAME:
         return found.source.parent / whole
     return found.source.with_suffix(suffix)
-
-
-def _refuse_file(path: Path, config: TaskConfig, *, overwrite: bool) -> None:
-    suffix = ".png" if config.is_image_task else ".mp4"
-    if path.suffix.lower() != suffix:
-        raise InvalidInput(f"--save_file {path} must end in {suffix} for --task {config.name}")
-    if path.exists() and not (overwrite and path.is_file()):
-        raise InvalidInput(f"{path} exists; give --save_file another name, or --overwrite to replace the file")

@@ -1,6 +1,7 @@
 """What a request is refused for before it is planned: texts, paths, seeds, and places that cannot be written to."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
@@ -35,12 +36,15 @@ def refuse_bad_folders(request: Request) -> None:
 
 def check_save_file(request: Request, config: TaskConfig) -> None:
     """``InvalidInput`` for a --save_file that the result could not be written to."""
-    path = request.save_file
-    if path is None:
-        return
+    if request.save_file is not None:
+        refuse_result_file(request.save_file, config, overwrite=request.overwrite)
+
+
+def refuse_result_file(path: Path, config: TaskConfig, *, overwrite: bool) -> None:
+    """``InvalidInput`` for a file that cannot hold a task's video (or picture), or that is there already."""
     suffix = ".png" if config.is_image_task else ".mp4"
     if path.suffix.lower() != suffix:
         raise InvalidInput(f"--save_file {path} must end in {suffix} for --task {config.name}")
     refuse_unwritable_file(path, flag="--save_file")
-    if path.exists() and not request.overwrite:
+    if path.exists() and not overwrite:
         raise InvalidInput(f"--save_file {path} exists; give another name, or --overwrite to replace it")

@@ -10,7 +10,7 @@ from wan.flags import Groups, Parser, make_parser
 from wan.job import Job, cut_texts, open_job_checkpoint, prepare
 from wan.loading.layouts import find_checkpoint_dir
 from wan.loading.vocabulary import read_vocabulary
-from wan.memory import need_of, why_too_little
+from wan.memory import BYTES, need_of, why_too_little
 from wan.request import OUTPUT, add_request_flags, request_of
 from wan.request_checks import refuse_bad_folders
 from wan.resuming import earlier_run
@@ -104,7 +104,7 @@ def list_vocabulary(job: Job) -> None:
 def _resume_line(job: Job, size: DenoiserSize) -> list[str]:
     if job.request.no_resume_file:
         return []
-    dtype_bytes = 4 if (job.request.machine.dtype or job.config.param_dtype) == "float32" else 2
+    dtype_bytes = BYTES[job.request.machine.dtype or job.config.param_dtype]
     megabytes = carried_bytes(job.plan, size, dtype_bytes=dtype_bytes) / 1e6
     return [f"resume file: at most {megabytes:,.1f} MB, one file, replaced after every step"]
 
