@@ -84,7 +84,11 @@ LAYERS = {
     | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"},
     "decoding": _PLANNED | {"models", "loading", "request_checks", "runs"},
     "generation": _ASKED
-    | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"},
+    | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"}
+    | {"session"},
+    "batch": _ASKED
+    | {"job", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "run_parts", "session"}
+    | {"folder_run", "generation"},
     "tune": _ASKED
     | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED
@@ -92,7 +96,7 @@ LAYERS = {
     | {"run_sections"},
     "cli": _ASKED
     | {"console", "job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation"}
-    | {"instruments", "tune"},
+    | {"instruments", "tune", "batch"},
     "__main__": {"cli"},
 }
 
@@ -134,6 +138,11 @@ LIGHT_MODULES = (
     "wan.job",
     "wan.cli.main",
     "wan.cli.generate",
+    "wan.cli.batch",
+    "wan.batch.index",
+    "wan.batch.overview",
+    "wan.batch.planned",
+    "wan.batch.worker",
     "wan.cli.tune",
     "wan.planning.choose",
     "wan.tune.clips",

@@ -1,7 +1,7 @@
 """One run in its folder, from loading to the saved file, in the order in which nothing is lost."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +34,10 @@ Say = Callable[[str], None]
 
 @dataclass(kw_only=True, slots=True)
 class FolderRun:
-    """The steps of one run, in the order in which they must not be lost: latents first, then the video."""
+    """The steps of one run, in the order in which they must not be lost: latents first, then the video.
+
+    ``loaded``: a session whose models are loaded already. ``observers`` see every step after the others.
+    """
 
     job: Job
     checkpoint: Checkpoint
@@ -43,19 +46,32 @@ class FolderRun:
     record: RunRecord
     say: Say
     debug: DebugRun | None = None
+    loaded: Session | None = None
+    observers: Sequence[Observer] = ()
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
     def execute(self, *, show_progress: bool) -> Path:
         """Make what is not there yet; the file that was made."""
-        with self.stopwatch.measure("model_load"):
-            session = Session(self.job, checkpoint=self.checkpoint, show_progress=show_progress)
-        pipeline = session.pipeline
-        self._warn_unknown_words(pipeline)
+        session = self.open_session(show_progress=show_progress)
         timer = StepTimer(device=session.device)
         if self.latents_path.is_file() and not self.state_path.is_file():
             latents = self._found(timer)
         else:
             latents = self._made(session, timer)
+        return self.finish(session.pipeline, latents, timer)
+
+    def open_session(self, *, show_progress: bool) -> Session:
+        """The loaded session, or one of this run's own."""
+        with self.stopwatch.measure("model_load"):
+            if self.loaded:
+                session = self.loaded.serving(self.job)
+            else:
+                session = Session(self.job, checkpoint=self.checkpoint, show_progress=show_progress)
+        self._warn_unknown_words(session.pipeline)
+        return session
+
+    def finish(self, pipeline: Pipeline, latents: Tensor, timer: StepTimer) -> Path:
+        """Decode, save and record; the file that was made."""
         path = self._save(pipeline.decode_frames(latents))
         timing = self._timing(timer)
         outputs = {"video": str(path), "latents": str(self.latents_path)}
@@ -88,13 +104,17 @@ class FolderRun:
     def _made(self, session: Session, timer: StepTimer) -> Tensor:
         """The latents, sampled, and on disk with their analysis; what was kept on the way is of no use any more."""
         latents = self._sample(session, timer)
+        self.keep_latents(session.pipeline, latents, timer)
+        return latents
+
+    def keep_latents(self, pipeline: Pipeline, latents: Tensor, timer: StepTimer) -> None:
+        """Put the latents of the end on disk, with their analysis; the resume file is of no use any more."""
         with self.stopwatch.measure("save"):
             save_latents(self.latents_path, latents, metadata=self._metadata())
-        self.record.update(forwards=self._forwards(session.pipeline), timing=self._timing(timer))
+        self.record.update(forwards=self._forwards(pipeline), timing=self._timing(timer))
         self._finish_debug()
         for left in (self.state_path, self.directory / PARTIAL_LATENTS_NAME):
             left.unlink(missing_ok=True)
-        return latents
 
     def _sample(self, session: Session, timer: StepTimer) -> Tensor:
         job = self.job
@@ -116,9 +136,10 @@ class FolderRun:
             self.say(f"going on after step {start.steps_done} of {len(job.plan.steps)}")
         with ExitStack() as stack:
             if not job.request.no_resume_file:
-                resume_file = ResumeFile(self.state_path, run=self._name, watched=watched, warn=self._notice)
+                resume_file = ResumeFile(self.state_path, run=self.name, watched=watched, warn=self._notice)
                 stack.callback(resume_file.close)
                 observers.append(resume_file)
+            observers += self.observers
             try:
                 return session.sample(
                     job.plan, prompt=job.prompt, seed=self.seed, observers=observers, timer=timer, start=start
@@ -131,10 +152,10 @@ class FolderRun:
         """Where the run was stopped; None before its first step."""
         if not self.state_path.is_file():
             return None
-        return Snapshot(**load_state(self.state_path, run=self._name, device=device))
+        return Snapshot(**load_state(self.state_path, run=self.name, device=device))
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
         """What tells this run's state from another's."""
         identity: str = self.record.sections["checkpoint"]["id"]
         return f"{self.directory.name} {self.seed} {identity}"

@@ -3,6 +3,7 @@
 The state after every step is on disk, too, so that a run that was stopped goes on where it was, in the same folder.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,12 +24,26 @@ from wan.runs import RunRecord, create_run_directory, load_record
 from wan.runs.atomic import PARTIAL_PATTERN
 from wan.runs.lock import working_in
 from wan.runs.record import RUNNING
+from wan.sampling.observers import Observer
 from wan.sampling.price import price
 from wan.sampling.table import format_plan, format_price
+from wan.session import Session
 
 
-def generate(job: Job, *, say: Say, show_progress: bool = True) -> Path:
-    """Make what a job asks for, in a run folder of its own; returns the file that was made."""
+def generate(
+    job: Job,
+    *,
+    say: Say,
+    show_progress: bool = True,
+    directory: Path | None = None,
+    loaded: Session | None = None,
+    observers: Sequence[Observer] = (),
+) -> Path:
+    """Make what a job asks for, in a run folder of its own; returns the file that was made.
+
+    ``directory``: the run folder, where it has a name already. ``loaded``: a session of the same checkpoint and
+    machine, whose models are used. ``observers`` see every step when its state is on its way to disk.
+    """
     refuse_bad_folders(job.request)
     checkpoint = open_job_checkpoint(job)
     check_weights(checkpoint)
@@ -39,7 +54,7 @@ def generate(job: Job, *, say: Say, show_progress: bool = True) -> Path:
         say(line)
     debug = _open_debug(job, say)
     seed = resolve_seed(job.request.seed)
-    directory = create_run_directory(
+    directory = directory or create_run_directory(
         job.request.output_dir, task=job.config.name, prompt=job.prompt, now=datetime.now()
     )
     say(f"run folder: {directory}  (seed {seed})")
@@ -47,13 +62,31 @@ def generate(job: Job, *, say: Say, show_progress: bool = True) -> Path:
     sections["resume"] |= {"threads": torch.get_num_threads(), "debug": str(debug.directory) if debug else None}
     with working_in(directory), RunRecord(directory, sections) as record:
         run = FolderRun(
-            job=job, checkpoint=checkpoint, seed=seed, directory=directory, record=record, say=say, debug=debug
+            job=job,
+            checkpoint=checkpoint,
+            seed=seed,
+            directory=directory,
+            record=record,
+            say=say,
+            debug=debug,
+            loaded=loaded,
+            observers=observers,
         )
         return run.execute(show_progress=show_progress)
 
 
-def resume(earlier: EarlierRun, *, say: Say, show_progress: bool = True) -> Path:
-    """Go on with a run where it was stopped, in its folder; returns the file that was made, at once if it is there."""
+def resume(
+    earlier: EarlierRun,
+    *,
+    say: Say,
+    show_progress: bool = True,
+    loaded: Session | None = None,
+    observers: Sequence[Observer] = (),
+) -> Path:
+    """Go on with a run where it was stopped, in its folder; returns the file that was made, at once if it is there.
+
+    ``loaded`` and ``observers`` as in ``generate``.
+    """
     if earlier.finished_file is not None:
         say(f"{earlier.directory} is finished: {earlier.finished_file}")
         return Path(earlier.finished_file)
@@ -80,6 +113,8 @@ def resume(earlier: EarlierRun, *, say: Say, show_progress: bool = True) -> Path
                 record=record,
                 say=say,
                 debug=debug,
+                loaded=loaded,
+                observers=observers,
             )
             return run.execute(show_progress=show_progress)
 

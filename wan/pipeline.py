@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, TypedDict, Unpack
 
@@ -121,7 +121,6 @@ class Pipeline:
         self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
         self._engine, self._turn = engine, threading.Lock()
 
-    @explained_out_of_memory()
     def encode(self, prompt: str, negative_prompt: str = "", *, offload: str | None = None) -> Contexts:
         """Text embeddings (1, T, D) per branch; an empty negative prompt means the task's default one.
 
@@ -129,11 +128,17 @@ class Pipeline:
         call reads it again.
         """
         texts = {Branch.COND: prompt, Branch.UNCOND: negative_prompt or self.config.sample_neg_prompt}
+        found = self.embed(texts.values(), offload=offload)
+        return {branch: found[text] for branch, text in texts.items()}
+
+    @explained_out_of_memory()
+    def embed(self, texts: Iterable[str], *, offload: str | None = None) -> dict[str, Tensor]:
+        """The embeddings (1, T, D) of each text; the encoder is dropped afterwards, as ``encode`` says."""
         with self._turn:
-            contexts = {branch: self._texts.embed(text).to(self.device) for branch, text in texts.items()}
+            found = {text: self._texts.embed(text).to(self.device) for text in texts}
             if (offload or self._offload) != "none":
                 self._texts.drop()
-        return contexts
+        return found
 
     def condition(self, image: Image.Image | None, geometry: Geometry) -> Conditioning:
         """What the image conditions; ``InvalidInput`` when the task takes none, or needs one."""

@@ -43,8 +43,11 @@ class ResumeFile(Observer):
         self._has_failed = False
 
     def on_step_end(self, event: StepEvent) -> None:
+        self.keep(take(event, self._watched))
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Put that state on disk, when the one before is there."""
         self.wait()
-        snapshot = take(event, self._watched)
         packed = Packed.of({name: getattr(snapshot, name) for name in Snapshot.__slots__})
         self._writing = self._thread.submit(packed.write, self.path, run=self._run)
 

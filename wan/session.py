@@ -5,9 +5,11 @@ makes one video at a time (the pipeline's networks are set up for the stage that
 turn.
 """
 
+import copy
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from torch import Tensor
@@ -24,10 +26,14 @@ from wan.models.engine import Engine
 from wan.models.network_cache import CacheNetwork
 from wan.pipeline import Pipeline
 from wan.sampling.geometry import Geometry
-from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepTimer, TimerResume
+from wan.sampling.guidance import Branch
+from wan.sampling.observers import ForwardCounter, NaNGuard, Observer, ProgressBar, StepTimer, TimerResume
 from wan.sampling.plan import Plan, excerpt
 from wan.sampling.protocols import Contexts
 from wan.sampling.snapshot import Snapshot
+
+_MOST_TEXTS = 64
+"""Embeddings that are kept from job to job, 4 MB each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +89,7 @@ class Session:
         self._image = job.image
         self._negative_prompt = job.negative_prompt
         self._conditionings: dict[Geometry, Conditioning] = {}
-        self._contexts: dict[str, Contexts] = {}
+        self._texts: dict[str, Tensor] = {}
         self._show_progress = show_progress
 
     def sample(
@@ -145,10 +151,25 @@ class Session:
 
     def contexts(self, prompt: str) -> Contexts:
         """Text embeddings of a prompt and of the job's negative prompt, encoded once: an offloaded text encoder is read
-        anew for every text."""
-        if prompt not in self._contexts:
-            self._contexts[prompt] = self.pipeline.encode(prompt, self._negative_prompt)
-        return self._contexts[prompt]
+        anew for new texts."""
+        texts = {Branch.COND: prompt, Branch.UNCOND: self._negative_prompt}
+        self.embed(texts.values())
+        return {branch: self._texts[text] for branch, text in texts.items()}
+
+    def embed(self, texts: Iterable[str]) -> None:
+        """Encode those of the texts that are not known yet, with the encoder read once for all of them."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self._texts]:
+            self._texts |= self.pipeline.embed(new)
+
+    def serving(self, job: Job) -> Self:
+        """This session for another job on the same checkpoint and machine: its image, its negative prompt, a counter of
+        its own; the models stay loaded, and the newest texts known."""
+        other = copy.copy(self)
+        other._image, other._negative_prompt, other._conditionings = job.image, job.negative_prompt, {}
+        for text in list(self._texts)[:-_MOST_TEXTS]:
+            del self._texts[text]
+        self.pipeline.forward_counter = ForwardCounter()
+        return other
 
     def conditioning(self, geometry: Geometry) -> Conditioning:
         """What the job's image conditions in a video of that shape, encoded once for each shape."""

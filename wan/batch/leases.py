@@ -1,0 +1,54 @@
+"""Whether the worker of a claim is dead: by its silence, measured with the watcher's own clock, or by its kernel.
+
+No clock is compared with another machine's. A watcher remembers what a claim file held when it first saw it so; if that
+has not changed for a whole lease by the watcher's own clock, the claim is dead.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wan.batch.claim_files import ClaimRecord
+from wan.batch.clock import Clock
+from wan.batch.identity import is_surely_dead
+
+_LOOKS_IN_LEASE = 8
+_MOST_REMEMBERED = 10_000
+
+
+@dataclass(slots=True)
+class _Seen:
+    content: bytes
+    since: float
+    looked: float
+
+
+class Leases:
+    """What one watcher remembers of the claims of others. ``workers``: the folder of their locks."""
+
+    def __init__(self, workers: Path, *, lease: float, clock: Clock) -> None:
+        self._workers = workers
+        self._lease = lease
+        self._clock = clock
+        self._seen: dict[Path, _Seen] = {}
+
+    def is_due(self, path: Path) -> bool:
+        """Whether the claim is worth another look: not more often than a few times in a lease."""
+        seen = self._seen.get(path)
+        return seen is None or self._clock.now() - seen.looked >= self._lease / _LOOKS_IN_LEASE
+
+    def is_dead(self, path: Path, content: bytes, record: ClaimRecord | None) -> bool:
+        """Whether the claim that has this content now belongs to nobody any more."""
+        if record is not None and is_surely_dead(self._workers, name=record.worker, kernel=record.kernel):
+            self._seen.pop(path, None)
+            return True
+        now, seen = self._clock.now(), self._seen.get(path)
+        if seen is None or seen.content != content:
+            self._remember(path, _Seen(content, since=now, looked=now))
+            return False
+        seen.looked = now
+        return now - seen.since > self._lease
+
+    def _remember(self, path: Path, seen: _Seen) -> None:
+        if len(self._seen) >= _MOST_REMEMBERED:
+            self._seen.pop(next(iter(self._seen)))
+        self._seen[path] = seen

@@ -1,0 +1,272 @@
+"""The queue: requests in a folder that any number of workers on any machines empty together, without a server.
+
+``submit`` adds requests, ``claim`` hands some out to one worker, which keeps its claims alive and ends them
+(``wan.batch.claims``); ``cancel``, ``retry`` and ``state`` are for whoever watches. All of it is files
+(``wan.batch.claim_files``, ``wan.batch.segments``), so it survives every restart. The command, a page and a server are
+faces of this one object.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wan.batch.claim_files import ENDED, FAILED, RELEASED, RUNNING, ClaimRecord, create_claim, read_claim
+from wan.batch.claims import BEATS_IN_LEASE, Claim, claim_path, end_path
+from wan.batch.clock import Clock, SystemClock
+from wan.batch.identity import Worker
+from wan.batch.leases import Leases
+from wan.batch.listing import Listing, done_path, list_segment, open_numbers
+from wan.batch.results import CANCELLED, Result, read_result, write_result
+from wan.batch.segments import Entry, Segment, Segments, place_of, request_id, segment_name
+from wan.errors import InvalidInput
+from wan.runs import record as runs
+from wan.runs.atomic import write_json_atomic
+from wan.untrusted.json_text import read_json_object
+from wan.untrusted.refusal import Refused
+
+QUEUE_FOLDER, WORKERS_FOLDER = "queue", "workers"
+LEASE_SECONDS, RETRIES = 60.0, 2
+WAITING, FINISHED = "waiting", runs.FINISHED
+STATES = (WAITING, RUNNING, FINISHED, runs.FAILED, CANCELLED)
+"""What a request can be: nobody works on it yet, somebody does, or one of the three ways to end."""
+
+
+_SEGMENTS_IN_MEMORY = 8
+_DIED = "its worker died while it was made"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """One request as it is now. ``steps``: done so far, while it runs; ``result``: how it ended, once it has."""
+
+    id: str
+    entry: Entry
+    state: str
+    worker: str = ""
+    steps: int = 0
+    result: Result | None = None
+
+
+class Queue:
+    """The requests of one folder, as one worker, or one watcher, sees them. One thread uses it at a time.
+
+    ``lease``: seconds of silence after which a worker of another machine is thought dead; on the same machine the
+    kernel tells at once. ``retries``: how often a request that failed, or whose worker died, is tried again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        worker: Worker | None = None,
+        lease: float = LEASE_SECONDS,
+        retries: int = RETRIES,
+        clock: Clock | None = None,
+        most: int | None = None,
+    ) -> None:
+        """OSError when the folder cannot be made. ``most``: requests in one segment, where it is not the usual."""
+        self.folder = folder
+        self.root = folder / QUEUE_FOLDER
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.lease = lease
+        self.worker = worker or Worker("watcher")
+        self._retries = retries
+        self._clock = clock or SystemClock()
+        self._segments = Segments(self.root, **({} if most is None else {"most": most}))
+        self._leases = Leases(self.root / WORKERS_FOLDER, lease=lease, clock=self._clock)
+        self._read: dict[int, Segment] = {}
+
+    @property
+    def beat_seconds(self) -> float:
+        """How often a claim is to be kept alive."""
+        return self.lease / BEATS_IN_LEASE
+
+    def submit(self, entries: Iterable[Entry]) -> list[str]:
+        """Add the requests that are not there yet, to be made in their order; the ids of all of them."""
+        ids = self._segments.add(entries)
+        for number in {place_of(one)[0] for one in ids}:
+            self._base(number, 0).parent.mkdir(exist_ok=True)
+        return ids
+
+    def claim(self, count: int = 1) -> list[Claim]:
+        """Up to ``count`` requests for this worker: the first that is free, and others that can share its forwards.
+
+        An empty list: none is free now. Of several workers that want the same request one gets it.
+        """
+        for segment in self._open_segments():
+            listing = list_segment(self.root, segment.number)
+            claims: list[Claim] = []
+            for place, entry in enumerate(segment.entries):
+                if place in listing.ended or (claims and not _shares(claims[0].entry, entry)):
+                    continue
+                if claims and listing.claims.get(place):
+                    continue  # begun before, by itself: it goes on so
+                if claim := self._try(segment, place, listing.claims.get(place, 0)):
+                    claims.append(claim)
+                    if len(claims) == count or not entry.group or claim.number > 1:
+                        return claims
+            if claims:
+                return claims
+        return []
+
+    def is_over(self) -> bool:
+        """Whether every request has ended; segments that are done are marked on the way, and never listed again."""
+        for segment in self._open_segments():
+            listing = list_segment(self.root, segment.number)
+            if len(listing.ended) < len(segment.entries):
+                return False
+            self._close(segment, listing)
+        return True
+
+    def state(self, request: str) -> Status:
+        """One request by its id; InvalidInput when there is none."""
+        segment, place = self._find(request)
+        return self._status(segment, place, list_segment(self.root, segment.number))
+
+    def statuses(self, *, open_only: bool = False) -> Iterator[Status]:
+        """Every request as it is now; ``open_only``: without the segments that are done."""
+        for segment in self._open_segments() if open_only else map(self._segment, range(self._segments.count())):
+            listing = list_segment(self.root, segment.number)
+            for place in range(len(segment.entries)):
+                yield self._status(segment, place, listing)
+
+    def counts(self) -> dict[str, int]:
+        """How many requests are in each state; of a segment that is done only one small file is read."""
+        found = dict.fromkeys(STATES, 0)
+        for number in range(self._segments.count()):
+            for state, count in self._closed_counts(number).items():
+                found[state] = found.get(state, 0) + count
+        for status in self.statuses(open_only=True):
+            found[status.state] += 1
+        return found
+
+    def cancel(self, request: str) -> bool:
+        """End a request that has not ended; its worker notices at its next step. False when it had ended."""
+        segment, place = self._find(request)
+        return write_result(end_path(self._base(segment.number, place)), Result(state=CANCELLED))
+
+    def retry(self, request: str) -> bool:
+        """Let a request that failed or was cancelled wait again, as if it had never been tried; False for others."""
+        segment, place = self._find(request)
+        status = self._status(segment, place, list_segment(self.root, segment.number))
+        if status.state not in (runs.FAILED, CANCELLED):
+            return False
+        base, last = self._base(segment.number, place), list_segment(self.root, segment.number).claims.get(place, 0)
+        create_claim(claim_path(base, last + 1), ClaimRecord(worker=self.worker.name, state=RELEASED))
+        done_path(self.root, segment.number).unlink(missing_ok=True)
+        end_path(base).unlink(missing_ok=True)
+        return True
+
+    def _open_segments(self) -> Iterator[Segment]:
+        return map(self._segment, open_numbers(self.root))
+
+    def _segment(self, number: int) -> Segment:
+        if number not in self._read:
+            if len(self._read) >= _SEGMENTS_IN_MEMORY:
+                self._read.pop(next(iter(self._read)))
+            self._read[number] = self._segments.read(number)
+            self._base(number, 0).parent.mkdir(exist_ok=True)
+        return self._read[number]
+
+    def _find(self, request: str) -> tuple[Segment, int]:
+        number, place = place_of(request)
+        try:
+            segment = self._segment(number)
+        except FileNotFoundError:
+            segment = Segment(number, ())
+        if place >= len(segment.entries):
+            raise InvalidInput(f"there is no request {request} in {self.folder}")
+        return segment, place
+
+    def _base(self, number: int, place: int) -> Path:
+        return self.root / segment_name(number) / f"{place:03d}"
+
+    def _try(self, segment: Segment, place: int, last: int) -> Claim | None:
+        """Claim one request, the last claim of which has that number (0: none); None when it is not free."""
+        base, before = self._base(segment.number, place), ClaimRecord(worker="")
+        if last:
+            found = self._left_behind(base, last)
+            if found is None:
+                return None
+            before = found
+            if before.attempts > self._retries:
+                write_result(end_path(base), Result(state=runs.FAILED, **_last_words(before)))
+                return None
+        record = ClaimRecord(
+            worker=self.worker.name,
+            kernel=self.worker.kernel,
+            steps=before.steps,
+            begun=before.steps,
+            attempts=before.attempts,
+        )
+        if not create_claim(claim_path(base, last + 1), record):
+            return None
+        claim = Claim(
+            id=request_id(segment.number, place),
+            entry=segment.entries[place],
+            number=last + 1,
+            base=base,
+            record=record,
+            clock=self._clock,
+            lease=self.lease,
+        )
+        if end_path(base).exists():  # it ended between the listing and the claim
+            claim.drop()
+            return None
+        return claim
+
+    def _left_behind(self, base: Path, last: int) -> ClaimRecord | None:
+        """The last claim of a request as the next one finds it, its attempts counted; None while it is alive."""
+        path = claim_path(base, last)
+        if not self._leases.is_due(path):
+            return None
+        content, record = read_claim(path)
+        if record is not None and record.state == RELEASED:
+            return record
+        if record is not None and record.state == FAILED:
+            return replace(record, attempts=record.attempts + 1)
+        if (record is not None and record.state == ENDED) or not self._leases.is_dead(path, content, record):
+            return None
+        if record is None:  # its worker died before it had written a word
+            return ClaimRecord(worker="", attempts=last, error=_DIED)
+        is_new_ground = record.steps > record.begun
+        return replace(record, attempts=record.attempts + (0 if is_new_ground else 1), error=_DIED)
+
+    def _status(self, segment: Segment, place: int, listing: Listing) -> Status:
+        base, known = self._base(segment.number, place), request_id(segment.number, place)
+        status = Status(id=known, entry=segment.entries[place], state=WAITING)
+        if place in listing.ended:
+            result = read_result(end_path(base))
+            return replace(status, state=result.state, worker=result.worker, result=result)
+        if last := listing.claims.get(place, 0):
+            record = read_claim(claim_path(base, last))[1]
+            if record is None or record.state in (RUNNING, ENDED):
+                worker, steps = (record.worker, record.steps) if record else ("", 0)
+                return replace(status, state=RUNNING, worker=worker, steps=steps)
+        return status
+
+    def _close(self, segment: Segment, listing: Listing) -> None:
+        """Say in one file that a segment is done, so that nobody lists it again."""
+        found = dict.fromkeys((FINISHED, runs.FAILED, CANCELLED), 0)
+        for place in sorted(listing.ended):
+            found[read_result(end_path(self._base(segment.number, place))).state] += 1
+        write_json_atomic(done_path(self.root, segment.number), found)
+
+    def _closed_counts(self, number: int) -> dict[str, int]:
+        path = done_path(self.root, number)
+        if not path.exists():
+            return {}
+        try:
+            found = read_json_object(path)
+        except Refused as error:
+            raise InvalidInput(f"{path} is damaged ({error}); remove it, and it is written again") from error
+        return {name: int(count) for name, count in found.items()}
+
+
+def _shares(first: Entry, other: Entry) -> bool:
+    return bool(first.group) and first.group == other.group and first.session == other.session
+
+
+def _last_words(record: ClaimRecord) -> dict[str, Any]:
+    return {"error": record.error, "worker": record.worker, "attempts": record.attempts}
