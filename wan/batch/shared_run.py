@@ -2,7 +2,8 @@
 
 After every step each request's part of the state goes into its own resume file, in the form that a run alone writes. A
 request whose worker was stopped goes on alone from there. Its latents then agree with those of the shared run as far as
-rounding allows (1e-5 in float32), not bit for bit: a forward of another batch size adds in another order.
+rounding allows (1e-5 of the largest value in float32), not bit for bit: a forward of another batch size adds in another
+order.
 """
 
 from collections.abc import Mapping, Sequence
