@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test assault check lint types format clean
+.PHONY: help demo test scale assault check lint types format clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +19,8 @@ demo: $(VENV)/.installed ## make a video from a prompt with the model that ships
 
 test: $(VENV)/.installed-dev ## run the tests
 	$(BIN)/python -m pytest
+
+scale: $(VENV)/.installed-scale ## install Ray, for wan batch --engine ray and its tests
 
 # Kills, full disks, broken files, hostile results, the network, leaks. PARTS="--only kills --only disk" runs some.
 assault: $(VENV)/.installed-dev ## try to break it: kills, full disks, broken and hostile files (under 20 minutes)
@@ -51,4 +53,8 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(PIP) install -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-scale: requirements-scale.txt $(VENV)/.installed
+	$(PIP) install -r requirements-scale.txt
 	@touch $@

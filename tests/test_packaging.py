@@ -35,7 +35,14 @@ def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-@pytest.mark.parametrize(("file", "extras"), [("requirements.txt", ["analysis"]), ("requirements-dev.txt", ["dev"])])
+@pytest.mark.parametrize(
+    ("file", "extras"),
+    [
+        ("requirements.txt", ["analysis"]),
+        ("requirements-dev.txt", ["dev"]),
+        ("requirements-scale.txt", ["scale"]),
+    ],
+)
 def test_pins_and_ranges_name_the_same_packages_and_agree(
     project: dict[str, Any], file: str, extras: list[str]
 ) -> None:

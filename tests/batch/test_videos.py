@@ -5,17 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.batch.videos import FLAGS, LINES, batch, difference, latents, statuses, until, written
 from wan.batch.lines import Faults, LineReader
 from wan.batch.making import KeepsClaims
 from wan.batch.planned import Planner
-from wan.batch.queue import Queue, Status
 from wan.cli.batch import build_parser
 from wan.cli.main import run
 from wan.commands import SOURCE_DIR
@@ -23,51 +21,6 @@ from wan.runs import load_record
 from wan.runs.latents import load_latents
 from wan.runs.state_file import STATE_NAME
 from wan.sampling.observers import StepEvent
-
-FLAGS = ["--task", "t2v-demo", "--sample_steps", "10", "--frame_num", "9"]
-LINES = [
-    {"prompt": "a red circle moving right on a blue background", "seed": 1, "frame_num": 13},
-    {"prompt": "a green square moving left on a black background", "seed": 2},
-    {"prompt": "a red circle moving right on a blue background", "seed": 3},
-    {"prompt": "a yellow circle moving up on a black background", "seed": 4, "cfg_truncate_steps": 2},
-]
-
-
-def written(folder: Path, lines: list[dict[str, object]]) -> Path:
-    path = folder / "prompts.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return path
-
-
-def batch(path: Path, folder: Path, *flags: str) -> int:
-    return run("batch", [str(path), "--output_dir", str(folder), *FLAGS, *flags])
-
-
-def statuses(folder: Path) -> dict[int, Status]:
-    """By line."""
-    return {int(one.entry.source.split()[1]): one for one in Queue(folder).statuses()}
-
-
-def latents(folder: Path) -> dict[int, torch.Tensor]:
-    return {
-        line: load_latents(folder / one.entry.folder / "latents.safetensors")
-        for line, one in statuses(folder).items()
-        if one.state == "finished"
-    }
-
-
-def difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest, as a share of the largest value."""
-    return float((one - other).abs().max() / other.abs().max())
-
-
-@pytest.fixture(scope="module")
-def sequential(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one worker that was never stopped."""
-    place = tmp_path_factory.mktemp("sequential")
-    assert batch(written(place, LINES), place / "out", "--quiet") == 0
-    return place / "out"
-
 
 def test_one_worker_makes_every_request_once_with_one_session(sequential: Path) -> None:
     found = statuses(sequential)
@@ -103,13 +56,6 @@ def started(path: Path, folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "wan", "batch", str(path), "--output_dir", str(folder), *FLAGS, "--lease", "8",
     "--quiet"] environment = os.environ | {"PYTHONPATH": str(SOURCE_DIR), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     return subprocess.Popen(command, cwd=folder.parent, env=environment)
-
-
-def until(holds: Callable[[], bool], *, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.005)
 
 
 def test_a_killed_workers_video_goes_on_bit_equal_in_the_other(sequential: Path, tmp_path: Path) -> None:

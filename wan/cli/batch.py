@@ -8,6 +8,7 @@ from wan.batch.index import INDEX_NAME, PAGE_NAME, write_index
 from wan.batch.lines import NOT_IN_A_BATCH, Faults, LineReader
 from wan.batch.planned import Planned, Planner
 from wan.batch.queue import LEASE_SECONDS, RETRIES, WAITING, Queue
+from wan.batch.ray_engine import refuse_without_ray, work_with_ray
 from wan.batch.results import CANCELLED
 from wan.batch.settings import BatchSettings
 from wan.commands import command_line
@@ -73,6 +74,8 @@ def settings_of(args: argparse.Namespace) -> BatchSettings:
             "--workers is for --engine ray; with --engine local each command is one worker: give the command again for "
             "another one"
         )
+    if args.engine == "ray":
+        refuse_without_ray()
     return BatchSettings(
         folder=(args.output_dir or Path("batch_outputs") / args.file.stem).absolute(),
         title=f"Batch {args.file.name}",
@@ -136,15 +139,12 @@ def build_parser() -> Parser:
 
 def run(settings: BatchSettings, args: argparse.Namespace, say: Callable[[str], None]) -> None:
     """Work until every request has ended."""
-    # imported here: torch, diffusers and transformers take seconds that --help and --dry_run need not wait for
     if args.engine == "ray":
-        from wan.batch.ray_engine import work_with_ray
-
         work_with_ray(settings, workers=args.workers, say=say)
-    else:
-        from wan.batch.local import work_here
+        return
+    from wan.batch.local import work_here  # takes seconds that --help and --dry_run need not wait for
 
-        work_here(settings, say=say)
+    work_here(settings, say=say)
 
 
 def dry_run(planned: Sequence[Planned], settings: BatchSettings) -> None:

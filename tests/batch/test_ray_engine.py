@@ -1,0 +1,66 @@
+"""Workers as Ray actors on two local nodes: one is killed with SIGKILL in a video, and nothing is lost."""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.batch.videos import FLAGS, LINES, batch, latents, statuses, until, written
+from wan.cli.main import run
+from wan.commands import SOURCE_DIR
+from wan.runs import load_record
+from wan.runs.state_file import STATE_NAME
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes of one processor each; Ray takes seconds to start, so there is one for all tests here."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-scale.txt")
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(SOURCE_DIR))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+        found = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+        found.add_node(**node)
+        ray.init(address=found.address, log_to_driver=False)
+        yield ray
+        ray.shutdown()
+        found.shutdown()
+
+
+def test_an_actor_killed_in_a_video_is_started_again_and_nothing_is_lost(
+    cluster: Any, sequential: Path, tmp_path: Path
+) -> None:
+    path, out = written(tmp_path, LINES), tmp_path / "out"
+    with ThreadPoolExecutor(1) as thread:
+        ended = thread.submit(batch, path, out, "--engine", "ray", "--lease", "8", "--quiet")
+        until(lambda: any(out.glob(f"*/{STATE_NAME}")) or ended.done())
+        (first, *_) = out.glob(f"*/{STATE_NAME}")
+        owner = next(one for one in statuses(out).values() if one.entry.folder == first.parent.name)
+        os.kill(int(owner.worker.split("-")[-2]), signal.SIGKILL)
+        assert ended.result(timeout=200) == 0
+    found, same = latents(out), latents(sequential)
+    assert found.keys() == same.keys() and all(torch.equal(found[line], same[line]) for line in same)
+    assert "resumed" in load_record(out / owner.entry.folder)
+    done = statuses(out).values()
+    assert {one.state for one in done} == {"finished"} and len(list(out.glob("0*"))) == len(LINES)
+    assert owner.worker not in {one.result.worker for one in done if one.result and one.id == owner.id}
+
+
+def test_without_ray_there_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = written(tmp_path, LINES), tmp_path / "out"
+    monkeypatch.setattr("wan.batch.ray_engine.importlib.util.find_spec", lambda name: None)
+    assert run("batch", [str(path), "--output_dir", str(out), *FLAGS, "--engine", "ray"]) == 2
+    error = capsys.readouterr().err
+    assert "--engine ray needs Ray, which is not installed here; run `pip install -r requirements-scale.txt`" in error
+    assert error.count("\n") == 1 and not out.exists()
