@@ -33,6 +33,7 @@ STATES = (WAITING, RUNNING, FINISHED, runs.FAILED, CANCELLED)
 
 
 _SEGMENTS_IN_MEMORY = 8
+_LOOKED_AFTER = 4
 _DIED = "its worker died while it was made"
 
 
@@ -97,14 +98,13 @@ class Queue:
         for segment in self._open_segments():
             listing = list_segment(self.root, segment.number)
             claims: list[Claim] = []
-            for place, entry in enumerate(segment.entries):
-                if place in listing.ended or (claims and not _shares(claims[0].entry, entry)):
-                    continue
-                if claims and listing.claims.get(place):
-                    continue  # begun before, by itself: it goes on so
-                if claim := self._try(segment, place, listing.claims.get(place, 0)):
+            for place in _worth_trying(listing, len(segment.entries)):
+                entry, begun = segment.entries[place], listing.claims.get(place, 0)
+                if claims and (begun or not _shares(claims[0].entry, entry)):
+                    continue  # what was begun before, by itself, goes on so
+                if claim := self._try(segment, place, begun):
                     claims.append(claim)
-                    if len(claims) == count or not entry.group or claim.number > 1:
+                    if len(claims) == count or begun or not entry.group:
                         return claims
             if claims:
                 return claims
@@ -262,6 +262,15 @@ class Queue:
         except Refused as error:
             raise InvalidInput(f"{path} is damaged ({error}); remove it, and it is written again") from error
         return {name: int(count) for name, count in found.items()}
+
+
+def _worth_trying(listing: Listing, count: int) -> list[int]:
+    """The places of a segment in the order in which a worker tries them: a few that were begun, for they may be left
+    behind, what nobody has begun, and only when that is taken all that others hold. Otherwise every worker would look
+    after the claims of all others."""
+    begun = sorted(listing.claims.keys() - listing.ended)
+    fresh = [place for place in range(count) if place not in listing.claims and place not in listing.ended]
+    return begun[:_LOOKED_AFTER] + fresh + begun[_LOOKED_AFTER:]
 
 
 def _shares(first: Entry, other: Entry) -> bool:
