@@ -169,8 +169,9 @@ def report(costs: Costs, *, requests: int, workers: int, noise: float) -> list[s
         f"`python tools/{NAME}`: {workers} workers, {requests:,} requests; costs measured on this disk: claim "
         f"{1e3 * costs.create:.2f} ms and {1e6 * costs.per_name:.2f} µs for each name listed, end "
         f"{1e3 * costs.end:.2f} ms, heartbeat {1e3 * costs.beat:.2f} ms, submit {1e3 * costs.submit:.3f} ms, a row of "
-        f"the index {1e3 * costs.row:.3f} ms; equal videos differ by {noise:.1%}, a worker dies {DEATHS_A_DAY:g} time a "
-        "day. Each cell: hours, utilisation of the workers, share of the time in which files are worked on.",
+        f"the index {1e3 * costs.row:.3f} ms; equal videos differ by {noise:.1%}, a worker dies "
+        f"{DEATHS_A_DAY:g} time a day. Each cell: hours, utilisation of the workers, share of the time in which files "
+        "are worked on.",
         "",
         "| longest video | all names in one folder | segments of 1,000 | without any overhead |",
         "|---|---|---|---|",

@@ -16,6 +16,7 @@ from wan.batch.making import KeepsClaims
 from wan.batch.planned import Planner
 from wan.cli.batch import build_parser
 from wan.cli.main import run
+from wan.commands import SOURCE_DIR
 from wan.runs import load_record
 from wan.runs.latents import load_latents
 from wan.runs.state_file import STATE_NAME
@@ -55,6 +56,13 @@ def test_a_restart_skips_what_is_finished(sequential: Path, monkeypatch: pytest.
 def started(path: Path, folder: Path) -> subprocess.Popen[bytes]:
     flags = ["--output_dir", str(folder), *FLAGS, "--lease", "8", "--quiet"]
     command = [sys.executable, "-m", "wan", "batch", str(path), *flags]
+    environment = os.environ | {"PYTHONPATH": str(SOURCE_DIR), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    return subprocess.Popen(command, cwd=folder.parent, env=environment)
+
+
+def test_a_killed_workers_video_goes_on_bit_equal_in_the_other(sequential: Path, tmp_path: Path) -> None:
+    path, out = written(tmp_path, LINES), tmp_path / "out"
+    workers = [started(path, out) for _ in range(2)]
     try:
         until(lambda: any(out.glob(f"*/{STATE_NAME}")))
         (first, *_) = out.glob(f"*/{STATE_NAME}")

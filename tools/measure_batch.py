@@ -1,0 +1,163 @@
+"""Throughput of shared forwards on the demo model, and what a kill -9 in the middle of a video costs.
+
+python tools/measure_batch.py [--update_docs]
+
+The first part makes the same requests with --batch_size 1, 2, 4 and 8 in one process, models loaded before. The
+second lets two workers make a file together, kills one in a video, and says when the other went on with it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from door import run_tool, tool_parser
+from claims.documents import replace_between
+from wan.batch.lines import Faults, LineReader
+from wan.batch.planned import Planned, Planner
+from wan.batch.queue import LEASE_SECONDS, Queue, Status
+from wan.cli.batch import build_parser
+from wan.commands import SOURCE_DIR
+from wan.machine import Machine
+from wan.runs.state_file import STATE_NAME
+
+NAME = "measure_batch.py"
+BEGIN, END = "<!-- throughput:begin -->", "<!-- throughput:end -->"
+PAGES = ("batch.md", "batch.zh.md")
+SIZES = (1, 2, 4, 8)
+DEMO = ["--task", "t2v-demo"]
+PROMPTS = [
+    f"a {colour} {shape} moving {way} on a black background"
+    for colour, shape, way in (
+        ("red", "circle", "right"), ("green", "square", "left"), ("blue", "circle", "up"), ("yellow", "square", "down"),
+        ("red", "square", "left"), ("green", "circle", "right"), ("blue", "square", "down"), ("yellow", "circle", "up"),
+    )
+]  # fmt: skip
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = tool_parser(NAME, __doc__)
+    parser.add_argument("--update_docs", action="store_true", help="write the tables into docs/batch.md and .zh.md")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as place:
+        lines = [*throughput(Path(place) / "throughput"), "", *killed(Path(place) / "killed")]
+    print("\n".join(lines))
+    if args.update_docs:
+        for page in PAGES:
+            path = SOURCE_DIR / "docs" / page
+            text = replace_between(path.read_text(encoding="utf-8"), "\n".join(lines), begin=BEGIN, end=END)
+            path.write_text(text, encoding="utf-8")
+
+
+def throughput(place: Path) -> list[str]:
+    """A row for each batch size."""
+    from wan.batch.making import VideoMaker
+
+    file = written(place)
+    maker = VideoMaker(folder=place, machine=Machine(), say=lambda line: None)
+    rows = []
+    for size in (1, *SIZES):  # the first time loads the models
+        maker.folder = place / f"size_{len(rows)}_{size}"
+        queue = Queue(maker.folder)
+        queue.submit(one.entry for one in planned(file))
+        start = time.perf_counter()
+        while claims := queue.claim(size):
+            for claim, made in zip(claims, maker.make(claims, check=lambda claim: None), strict=True):
+                assert isinstance(made, str), made
+                claim.finish(file=made)
+        rows.append((size, time.perf_counter() - start, sampling_seconds(queue)))
+    plain = rows[1]
+    return [
+        f"`python tools/{NAME}`: {len(PROMPTS)} videos of the demo model at its own size, {os.cpu_count()} CPU cores.",
+        "",
+        "| `--batch_size` | seconds a video, all phases | of these sampling | videos an hour | against 1 |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {size} | {total / len(PROMPTS):.2f} | {sampling / len(PROMPTS):.2f} | "
+            f"{3600 * len(PROMPTS) / total:.0f} | {plain[1] / total:.2f}x |"
+            for size, total, sampling in rows[1:]
+        ),
+    ]
+
+
+def sampling_seconds(queue: Queue) -> float:
+    """Pure inference of all videos; that of shared forwards counts once."""
+    total = 0.0
+    for status in queue.statuses():
+        record = json.loads((queue.folder / status.entry.folder / "run.json").read_text(encoding="utf-8"))
+        total += record["timing"]["inference"] / record.get("shared_forwards", {"size": 1})["size"]
+    return total
+
+
+def killed(place: Path) -> list[str]:
+    """Kill one of two workers in the middle of a video; what the other made of it."""
+    file, out = written(place), place / "out"
+    workers = [started(file, out) for _ in range(2)]
+    while not (states := list(out.glob(f"*/{STATE_NAME}"))):
+        time.sleep(0.01)
+    time.sleep(0.5)
+    owner = next(one for one in Queue(out).statuses() if one.entry.folder == states[0].parent.name)
+    victim = next(worker for worker in workers if f"-{worker.pid}-" in owner.worker)
+    os.kill(victim.pid, signal.SIGKILL)
+    moment = time.time()
+    steps = Queue(out).state(owner.id).steps
+    codes = [worker.wait() for worker in workers if worker is not victim]
+    statuses = list(Queue(out).statuses())
+    return [
+        "| kill -9 of one of two workers | |",
+        "|---|---|",
+        f"| it was killed in | request {owner.id}, {_steps_of(out, owner, steps)} |",
+        f"| the other one took it over after | {_taken_over(out, owner) - moment:.1f} s, when its own video was made "
+        f"(on another machine: after the lease, {LEASE_SECONDS:g} s) |",
+        f"| requests finished, failed; exit code of the other | {sum(one.state == 'finished' for one in statuses)}, "
+        f"{sum(one.state == 'failed' for one in statuses)}; {codes[0]} |",
+    ]
+
+
+def _steps_of(out: Path, owner: Status, steps: int) -> str:
+    record = json.loads((out / owner.entry.folder / "run.json").read_text(encoding="utf-8"))
+    resumed = len(record.get("resumed", []))
+    return f"after step {steps} of {len(record['plan']['steps'])}; resumed {resumed} time"
+
+
+def _taken_over(out: Path, owner: Status) -> float:
+    segment, _, place = owner.id.partition("-")
+    return (out / "queue" / segment / f"{place}.c2").stat().st_ctime - _age(out, owner)
+
+
+def _age(out: Path, owner: Status) -> float:
+    """A claim file is written again when its request ends: how long before that it was made."""
+    status = Queue(out).state(owner.id)
+    return status.result.seconds if status.result else 0.0
+
+
+def started(file: Path, out: Path) -> subprocess.Popen[bytes]:
+    """A worker in a process of its own."""
+    command = [sys.executable, "-m", "wan", "batch", str(file), "--output_dir", str(out), *DEMO, "--quiet"]
+    return subprocess.Popen(command, cwd=SOURCE_DIR)
+
+
+def written(place: Path) -> Path:
+    """A file of the prompts, with a seed for each."""
+    place.mkdir(parents=True)
+    file = place / "prompts.jsonl"
+    lines = [json.dumps({"prompt": prompt, "seed": seed}) + "\n" for seed, prompt in enumerate(PROMPTS)]
+    file.write_text("".join(lines), encoding="utf-8")
+    return file
+
+
+def planned(file: Path) -> list[Planned]:
+    """Its requests."""
+    faults = Faults(file)
+    found = Planner(faults).plan(LineReader(file, build_parser().parse_args([str(file), *DEMO])).read(faults))
+    faults.raise_all()
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(NAME, main))
