@@ -60,7 +60,7 @@ def throughput(place: Path) -> list[str]:
 
     file = written(place)
     maker = VideoMaker(folder=place, machine=Machine(), say=lambda line: None)
-    rows = []
+    rows: list[tuple[int, float, float]] = []
     for size in (1, *SIZES):  # the first time loads the models
         maker.folder = place / f"size_{len(rows)}_{size}"
         queue = Queue(maker.folder)

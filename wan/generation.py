@@ -46,7 +46,8 @@ def generate(
     """
     refuse_bad_folders(job.request)
     checkpoint = open_job_checkpoint(job)
-    check_weights(checkpoint)
+    if loaded is None:
+        check_weights(checkpoint)
     device = pick_device(job.request.machine.device)
     refuse_engine(job.request.machine, job.config, device)
     tag = price(job.plan, checkpoint.denoiser_size)
@@ -92,7 +93,8 @@ def resume(
         return Path(earlier.finished_file)
     job, directory, known = earlier.job, earlier.directory, earlier.record["resume"]
     checkpoint = open_job_checkpoint(job)
-    check_weights(checkpoint)
+    if loaded is None:
+        check_weights(checkpoint)
     with working_in(directory):
         if load_record(directory) != earlier.record:
             raise InvalidInput(f"{directory} has been worked on meanwhile; give the same command again")

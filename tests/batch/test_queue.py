@@ -9,11 +9,12 @@ import pytest
 from tests.batch.stubs import FakeClock, StubMaker, Unwatched, entries
 from wan.batch.claim_files import read_claim, rewrite_claim
 from wan.batch.claims import Cancelled, Claim, ClaimLost, claim_path
-from wan.batch.identity import Worker, is_surely_dead, this_kernel
+from wan.batch.identity import Worker, lives, this_kernel
 from wan.batch.queue import Queue
 from wan.batch.worker import work
 from wan.commands import SOURCE_DIR
 from wan.errors import InvalidInput
+from wan.runs.lock import FolderBusy
 
 HOUR = 3600.0
 
@@ -256,11 +257,38 @@ def test_a_worker_of_this_machine_is_known_to_be_dead_at_once(tmp_path: Path) ->
     assert only(one.claim()).number == 2
 
 
-def test_a_worker_that_lives_is_not_taken_for_dead(tmp_path: Path) -> None:
-    with Worker.in_folder(tmp_path) as worker:
-        assert not is_surely_dead(tmp_path, name=worker.name, kernel=worker.kernel)
-        assert not is_surely_dead(tmp_path, name=worker.name, kernel="another machine's")
-    assert is_surely_dead(tmp_path, name=worker.name, kernel=worker.kernel) is bool(this_kernel())
+def test_a_worker_of_this_machine_that_lives_is_not_taken_for_dead_however_silent(tmp_path: Path) -> None:
+    if not this_kernel():
+        pytest.skip("this system does not say which kernel runs")
+    clock, workers = FakeClock(), tmp_path / "queue" / "workers"
+    with Worker.in_folder(workers) as worker:
+        silent = Queue(tmp_path, worker=worker, lease=60.0, clock=clock)
+        silent.submit(entries(1))
+        only(silent.claim())
+        other = queue(tmp_path, clock=clock)
+        assert other.claim() == []
+        clock.sleep(1000.0)
+        assert other.claim() == []
+        assert lives(workers, name=worker.name, kernel=worker.kernel)
+        assert lives(workers, name=worker.name, kernel="another machine's") is None
+    assert lives(workers, name=worker.name, kernel=this_kernel()) is False
+    clock.sleep(10.0)
+    assert only(other.claim()).number == 2
+
+
+def test_a_folder_that_somebody_is_still_in_counts_for_nothing(tmp_path: Path) -> None:
+    clock, tries = FakeClock(), list[int]()
+
+    def busy(claim: Claim) -> None:
+        tries.append(claim.number)
+        if len(tries) < 6:
+            raise FolderBusy("somebody is in there")
+
+    one = queue(tmp_path, clock=clock, retries=0)
+    one.submit(entries(1))
+    work(one, StubMaker(tmp_path / "log", during=busy), batch_size=1, clock=clock, watcher=Unwatched())
+    assert one.state("000000-000").state == "finished" and tries == [1, 2, 3, 4, 5, 6]
+    assert clock.now() >= 5 * one.beat_seconds / 2
 
 
 @pytest.mark.parametrize("request_id", ["000000-009", "000007-000", "video", "-1", "../1-2"])

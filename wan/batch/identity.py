@@ -70,21 +70,23 @@ def this_kernel() -> str:
         return ""
 
 
-def is_surely_dead(folder: Path, *, name: str, kernel: str) -> bool:
-    """Whether the process of a worker of this machine has ended; False also where that cannot be known."""
+def lives(folder: Path, *, name: str, kernel: str) -> bool | None:
+    """Whether the process of a worker lives; None of a worker of another machine, and where no lock tells."""
     if not kernel or kernel != this_kernel() or "/" in name:
-        return False
+        return None
     path = _lock_path(folder, name)
     if not path.is_file():
-        return True  # it let go of its lock in order, or somebody found it dead before
+        return False  # it let go of its lock in order, or somebody found it dead before
     lock = FileLock(path, timeout=0, thread_local=False)
     try:
         lock.acquire()
-    except (Timeout, OSError, NotImplementedError):
-        return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return None
     path.unlink(missing_ok=True)
     lock.release()
-    return True
+    return False
 
 
 def _lock_path(folder: Path, name: str) -> Path:

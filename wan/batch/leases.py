@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wan.batch.claim_files import ClaimRecord
 from wan.batch.clock import Clock
-from wan.batch.identity import is_surely_dead
+from wan.batch.identity import lives
 
 _LOOKS_IN_LEASE = 8
 _MOST_REMEMBERED = 10_000
@@ -38,15 +38,13 @@ class Leases:
 
     def is_dead(self, path: Path, content: bytes, record: ClaimRecord | None) -> bool:
         """Whether the claim that has this content now belongs to nobody any more."""
-        if record is not None and is_surely_dead(self._workers, name=record.worker, kernel=record.kernel):
-            self._seen.pop(path, None)
-            return True
+        known = None if record is None else lives(self._workers, name=record.worker, kernel=record.kernel)
         now, seen = self._clock.now(), self._seen.get(path)
         if seen is None or seen.content != content:
             self._remember(path, _Seen(content, since=now, looked=now))
-            return False
+            return known is False
         seen.looked = now
-        return now - seen.since > self._lease
+        return now - seen.since > self._lease if known is None else not known
 
     def _remember(self, path: Path, seen: _Seen) -> None:
         if len(self._seen) >= _MOST_REMEMBERED:

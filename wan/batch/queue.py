@@ -154,8 +154,8 @@ class Queue:
             return False
         base, last = self._base(segment.number, place), list_segment(self.root, segment.number).claims.get(place, 0)
         create_claim(claim_path(base, last + 1), ClaimRecord(worker=self.worker.name, state=RELEASED))
-        done_path(self.root, segment.number).unlink(missing_ok=True)
         end_path(base).unlink(missing_ok=True)
+        done_path(self.root, segment.number).unlink(missing_ok=True)
         return True
 
     def _open_segments(self) -> Iterator[Segment]:
@@ -252,6 +252,8 @@ class Queue:
         for place in sorted(listing.ended):
             found[read_result(end_path(self._base(segment.number, place))).state] += 1
         write_json_atomic(done_path(self.root, segment.number), found)
+        if len(list_segment(self.root, segment.number).ended) < len(segment.entries):
+            done_path(self.root, segment.number).unlink(missing_ok=True)  # somebody retries one meanwhile
 
     def _closed_counts(self, number: int) -> dict[str, int]:
         path = done_path(self.root, number)

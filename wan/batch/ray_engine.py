@@ -35,8 +35,7 @@ def work_with_ray(settings: BatchSettings, *, workers: int | None, say: Say) -> 
 
     is_own = not ray.is_initialized()
     if is_own:
-        address = os.environ.get("RAY_ADDRESS")
-        ray.init(address=address, log_to_driver=False, **({} if address else {"include_dashboard": False}))
+        ray.init(log_to_driver=False)
     try:
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))

@@ -17,7 +17,6 @@ from torch import Tensor
 from wan.folder_run import FolderRun, Say
 from wan.job import Job, open_job_checkpoint
 from wan.limits import resolve_seed
-from wan.loading.models import check_weights
 from wan.pipeline_checks import refuse_engine
 from wan.run_parts import ResumeFile
 from wan.run_sections import initial_record
@@ -49,7 +48,6 @@ def make_together(
     video stands in its place.
     """
     checkpoint = open_job_checkpoint(jobs[0])
-    check_weights(checkpoint)
     refuse_engine(jobs[0].request.machine, jobs[0].config, loaded.device)
     with ExitStack() as stack:
         runs = []

@@ -6,6 +6,7 @@ from typing import Protocol
 from wan.batch.claims import Cancelled, Claim, ClaimLost, Heartbeat
 from wan.batch.clock import Clock
 from wan.batch.queue import Queue
+from wan.runs.lock import FolderBusy
 
 CLAIM_LEFT = (Cancelled, ClaimLost)
 """What ends the work on a request without a word about it: it is another's now, or nobody wants it."""
@@ -36,30 +37,34 @@ def work(queue: Queue, maker: Maker, *, batch_size: int, clock: Clock, watcher: 
         while not queue.is_over():
             claims = queue.claim(batch_size)
             watcher.changed()
-            if claims:
-                _make(queue, maker, claims)
-            elif not queue.is_over():
+            has_worked = bool(claims) and _make(queue, maker, claims)
+            if not has_worked and not queue.is_over():
                 clock.sleep(queue.beat_seconds / 2)
     finally:
         watcher.changed(last=True)
 
 
-def _make(queue: Queue, maker: Maker, claims: Sequence[Claim]) -> None:
-    left = list(claims)
+def _make(queue: Queue, maker: Maker, claims: Sequence[Claim]) -> bool:
+    """Whether any of the claims could be worked on."""
+    left, outcomes = list(claims), list[Outcome]()
     with Heartbeat(claims, seconds=queue.beat_seconds) as heartbeat:
         try:
             for claim, outcome in zip(claims, maker.make(claims, check=heartbeat.check), strict=True):
                 left.remove(claim)
+                outcomes.append(outcome)
                 _end(claim, outcome)
         finally:
             for claim in left:  # stopped from outside: what is on disk goes on where it is
                 claim.release()
+    return not all(isinstance(outcome, FolderBusy) for outcome in outcomes)
 
 
 def _end(claim: Claim, outcome: Outcome) -> None:
     try:
         if isinstance(outcome, str):
             claim.finish(file=outcome)
+        elif isinstance(outcome, FolderBusy):
+            claim.release()  # a worker that was thought dead is still in there
         elif isinstance(outcome, Cancelled):
             claim.drop()
         elif not isinstance(outcome, ClaimLost):

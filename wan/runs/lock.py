@@ -11,9 +11,13 @@ from wan.errors import InvalidInput
 LOCK_NAME = ".lock"
 
 
+class FolderBusy(InvalidInput):
+    """Another process works in the folder."""
+
+
 @contextmanager
 def working_in(directory: Path) -> Iterator[None]:
-    """Hold the folder for the length of the block; InvalidInput when another process does."""
+    """Hold the folder for the length of the block; FolderBusy when another process does."""
     lock = hold(directory)
     try:
         yield
@@ -22,7 +26,7 @@ def working_in(directory: Path) -> Iterator[None]:
 
 
 def hold(directory: Path) -> FileLock:
-    """Hold the folder until the lock is released; InvalidInput when another process does.
+    """Hold the folder until the lock is released; FolderBusy when another process does.
 
     The system lets go of it when a process ends, however it ends.
     """
@@ -30,7 +34,7 @@ def hold(directory: Path) -> FileLock:
     try:
         lock.acquire()
     except Timeout:
-        raise InvalidInput(
+        raise FolderBusy(
             f"{directory} is being worked on by another process; wait until it ends, or stop it first"
         ) from None
     return lock
