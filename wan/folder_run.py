@@ -122,7 +122,7 @@ class FolderRun:
             session.contexts(job.prompt)
         with self.stopwatch.measure("image_encoding"):
             session.conditioning(job.geometry)
-        last, guard = LastLatents(), CollapseGuard(job.plan, self._notice)
+        last, guard = LastLatents(), CollapseGuard(job.plan, self.notice)
         observers: list[Observer] = [last, guard, *(self.debug.observers if self.debug else ())]
         watched: dict[str, Carries] = {
             "timer": timer,
@@ -136,7 +136,7 @@ class FolderRun:
             self.say(f"going on after step {start.steps_done} of {len(job.plan.steps)}")
         with ExitStack() as stack:
             if not job.request.no_resume_file:
-                resume_file = ResumeFile(self.state_path, run=self.name, watched=watched, warn=self._notice)
+                resume_file = ResumeFile(self.state_path, run=self.name, watched=watched, warn=self.notice)
                 stack.callback(resume_file.close)
                 observers.append(resume_file)
             observers += self.observers
@@ -242,9 +242,9 @@ class FolderRun:
             return
         notice = f"the demo model does not know {', '.join(unknown)} and ignores them; it knows: "
         notice += ", ".join(pipeline.vocabulary())
-        self._notice(notice)
+        self.notice(notice)
 
-    def _notice(self, sentence: str) -> None:
+    def notice(self, sentence: str) -> None:
         """Say it now, and keep it in ``run.json``."""
         self.say(sentence)
         self.record.update(adjustments=[*self.record.sections["adjustments"], sentence])

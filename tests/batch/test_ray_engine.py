@@ -26,7 +26,7 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(SOURCE_DIR))
         patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy computer is slow to start it
         node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
         found = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
         found.add_node(**node)

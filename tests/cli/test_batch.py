@@ -60,7 +60,7 @@ def test_faulty_lines_are_all_named_before_anything_is_made(tmp_path: Path, caps
     ("flags", "sentence"),
     [
         (["--batch_size", "0"], "--batch_size 0 must be at least 1"),
-        (["--batch_size", "1000"], "--batch_size 1000 must be at most 256"),
+        (["--batch_size", "1000"], "--batch_size 1000 must be at most 32"),
         (["--retries", "-1"], "--retries -1 must be from 0 to 100"),
         (["--lease", "1"], "--lease 1 must be from 2 to 86400 seconds"),
         (["--lease", "nan"], "nan is not a finite number"),

@@ -6,7 +6,6 @@ while the claims know both. Nothing but settings and counts goes through its obj
 """
 
 import importlib.util
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -63,10 +62,6 @@ class RayWorker:
 
     def __init__(self, settings: BatchSettings) -> None:
         self._settings = settings
-
-    def pid(self) -> int:
-        """Of its process."""
-        return os.getpid()
 
     def work(self) -> None:
         """Until every request has ended; called anew after a restart, it goes on with what is left."""

@@ -23,7 +23,7 @@ from wan.run_sections import initial_record
 from wan.runs import RunRecord
 from wan.runs.lock import working_in
 from wan.runs.record import FAILED
-from wan.sampling.carried import Tree
+from wan.sampling.carried import Carries, Tree
 from wan.sampling.guard import CollapseGuard
 from wan.sampling.guidance import Branch
 from wan.sampling.observers import NaNGuard, Observer, ProgressBar, StepEvent, StepTimer, TimerResume
@@ -107,8 +107,7 @@ def _sample(
         watching: list[Observer] = [timer, NaNGuard()]
         if show_progress:
             watching.append(stack.enter_context(ProgressBar(plan)))
-        if not runs[0].job.request.no_resume_file:
-            watching.append(_OwnResumeFiles(runs, loaded, timer, stack))
+        watching.append(_Own(runs, loaded, timer, stack))
         latents = pipeline.sample_batch(
             plan,
             {branch: torch.cat([context[branch] for context in contexts]) for branch in Branch},
@@ -121,37 +120,41 @@ def _sample(
     return latents
 
 
-class _OwnResumeFiles(Observer):
-    """After every step the part of each request goes into its own resume file."""
+class _Own(Observer):
+    """Looks at each request's part of every step: its collapse guard, and its own resume file."""
 
     def __init__(self, runs: Sequence[FolderRun], loaded: Session, timer: StepTimer, stack: ExitStack) -> None:
+        self._guards = [CollapseGuard(run.job.plan, run.notice) for run in runs]
         self._files = []
-        self._counter = loaded.pipeline.forward_counter
-        for run in runs:
-            watched = {
+        if runs[0].job.request.no_resume_file:
+            return
+        for run, guard in zip(runs, self._guards, strict=True):
+            watched: dict[str, Carries] = {
                 "timer": timer,
                 "stopwatch": run.stopwatch,
-                "forwards": self._counter,
-                "guard": CollapseGuard(run.job.plan, run.say),
+                "forwards": loaded.pipeline.forward_counter,
+                "guard": guard,
             }
-            file = ResumeFile(run.state_path, run=run.name, watched=watched, warn=run.say)
+            file = ResumeFile(run.state_path, run=run.name, watched=watched, warn=run.notice)
             stack.callback(file.close)
             self._files.append((file, watched))
 
     def on_step_end(self, event: StepEvent) -> None:
+        for place, guard in enumerate(self._guards):
+            latents, velocity = _part(event.latents_in, place), _part(event.velocity, place)
+            guard.on_step_end(replace(event, latents_in=latents, velocity=velocity))
         for place, (file, watched) in enumerate(self._files):
             whole = take(event, watched)
+            forwards = whole.watched["forwards"]
+            shared = forwards | {"flops_by": _share(forwards["flops_by"], len(self._files))}
             own = replace(
                 whole,
                 denoised=_part(whole.denoised, place),
                 sampler=_part(whole.sampler, place),
                 denoiser=_part(whole.denoiser, place),
-                watched={**whole.watched, "forwards": self._counted(whole.watched["forwards"])},
+                watched={**whole.watched, "forwards": shared},
             )
             file.keep(own)
-
-    def _counted(self, counted: Tree) -> Tree:
-        return counted | {"flops_by": _share(counted["flops_by"], len(self._files))}
 
 
 def _part(tree: Tree, place: int) -> Tree:

@@ -20,7 +20,7 @@ from wan.request import OUTPUT, add_request_flags
 from wan.runs.record import FAILED, FINISHED
 from wan.runs.writable import refuse_unwritable_folder
 
-MOST_RETRIES, MOST_TOGETHER, MOST_WORKERS = 100, 256, 100_000
+MOST_RETRIES, MOST_TOGETHER, MOST_WORKERS = 100, 32, 100_000
 MIN_LEASE, MAX_LEASE = 2.0, 86_400.0
 ENGINES = ("local", "ray")
 BATCH = "batch"
