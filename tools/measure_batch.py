@@ -1,9 +1,10 @@
 """Throughput of shared forwards on the demo model, and what a kill -9 in the middle of a video costs.
 
-python tools/measure_batch.py [--update_docs]
+python tools/measure_batch.py [--part throughput] [--part kill] [--update_docs]
 
-The first part makes the same requests with --batch_size 1, 2, 4 and 8 in one process, models loaded before. The
-second lets two workers make a file together, kills one in a video, and says when the other went on with it.
+The first part makes the same requests with --batch_size 1, 2, 4 and 8 in one process, models loaded before; it counts
+processor time, which other programs on the computer do not change. The second lets two workers make a file together,
+kills one in a video, and says when the other went on with it.
 """
 
 import json
@@ -27,10 +28,10 @@ from wan.machine import Machine
 from wan.runs.state_file import STATE_NAME
 
 NAME = "measure_batch.py"
-BEGIN, END = "<!-- throughput:begin -->", "<!-- throughput:end -->"
+PARTS = ("throughput", "kill")
 PAGES = ("batch.md", "batch.zh.md")
 SIZES = (1, 2, 4, 8)
-DEMO = ["--task", "t2v-demo"]
+DEMO = ["--task", "t2v-demo", "--sample_steps", "6", "--frame_num", "9"]
 PROMPTS = [
     f"a {colour} {shape} moving {way} on a black background"
     for colour, shape, way in (
@@ -42,15 +43,17 @@ PROMPTS = [
 
 def main(argv: Sequence[str]) -> None:
     parser = tool_parser(NAME, __doc__)
+    parser.add_argument("--part", action="append", choices=PARTS, help="measure this part alone; may be repeated")
     parser.add_argument("--update_docs", action="store_true", help="write the tables into docs/batch.md and .zh.md")
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as place:
-        lines = [*throughput(Path(place) / "throughput"), "", *killed(Path(place) / "killed")]
-    print("\n".join(lines))
-    if args.update_docs:
-        for page in PAGES:
+    for part in args.part or PARTS:
+        with tempfile.TemporaryDirectory() as place:
+            lines = {"throughput": throughput, "kill": killed}[part](Path(place) / part)
+        print("\n".join(lines))
+        for page in PAGES if args.update_docs else ():
             path = SOURCE_DIR / "docs" / page
-            text = replace_between(path.read_text(encoding="utf-8"), "\n".join(lines), begin=BEGIN, end=END)
+            begin, end = (f"<!-- {part}:{place} -->" for place in ("begin", "end"))
+            text = replace_between(path.read_text(encoding="utf-8"), "\n".join(lines), begin=begin, end=end)
             path.write_text(text, encoding="utf-8")
 
 
@@ -60,38 +63,26 @@ def throughput(place: Path) -> list[str]:
 
     file = written(place)
     maker = VideoMaker(folder=place, machine=Machine(), say=lambda line: None)
-    rows: list[tuple[int, float, float]] = []
-    for size in (1, *SIZES):  # the first time loads the models
-        maker.folder = place / f"size_{len(rows)}_{size}"
+    requests, rows = [one.entry for one in planned(file)], list[tuple[int, float]]()
+    for size in (0, *SIZES):  # at first one request alone, which loads the models
+        maker.folder = place / f"size_{size}"
         queue = Queue(maker.folder)
-        queue.submit(one.entry for one in planned(file))
-        start = time.perf_counter()
-        while claims := queue.claim(size):
+        queue.submit(requests if size else requests[:1])
+        start = time.process_time()
+        while claims := queue.claim(size or 1):
             for claim, made in zip(claims, maker.make(claims, check=lambda claim: None), strict=True):
                 assert isinstance(made, str), made
                 claim.finish(file=made)
-        rows.append((size, time.perf_counter() - start, sampling_seconds(queue)))
-    plain = rows[1]
+        rows.append((size, (time.process_time() - start) / len(requests)))
+    _, plain, *_ = (seconds for _, seconds in rows)
     return [
-        f"`python tools/{NAME}`: {len(PROMPTS)} videos of the demo model at its own size, {os.cpu_count()} CPU cores.",
+        f"`python tools/{NAME} --part throughput`: {len(requests)} videos of the demo model "
+        f"({' '.join(DEMO[2:])}), one thread.",
         "",
-        "| `--batch_size` | seconds a video, all phases | of these sampling | videos an hour | against 1 |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {size} | {total / len(PROMPTS):.2f} | {sampling / len(PROMPTS):.2f} | "
-            f"{3600 * len(PROMPTS) / total:.0f} | {plain[1] / total:.2f}x |"
-            for size, total, sampling in rows[1:]
-        ),
+        "| `--batch_size` | processor seconds a video, all phases | against 1 |",
+        "|---|---|---|",
+        *(f"| {size} | {seconds:.2f} | {plain / seconds:.2f}x |" for size, seconds in rows[1:]),
     ]
-
-
-def sampling_seconds(queue: Queue) -> float:
-    """Pure inference of all videos; that of shared forwards counts once."""
-    total = 0.0
-    for status in queue.statuses():
-        record = json.loads((queue.folder / status.entry.folder / "run.json").read_text(encoding="utf-8"))
-        total += record["timing"]["inference"] / record.get("shared_forwards", {"size": 1})["size"]
-    return total
 
 
 def killed(place: Path) -> list[str]:
