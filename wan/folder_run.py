@@ -15,6 +15,7 @@ from wan.analysis.debug import ANALYSIS_FOLDER, REPORT_NAME, DebugRun
 from wan.commands import program
 from wan.job import Job
 from wan.loading.layouts import Checkpoint
+from wan.parallel.team import ALONE, Team
 from wan.pipeline import Pipeline
 from wan.run_parts import LastLatents, ResumeFile, Stopwatch
 from wan.run_sections import executed_forwards, run_metadata
@@ -34,7 +35,10 @@ Say = Callable[[str], None]
 
 @dataclass(kw_only=True, slots=True)
 class FolderRun:
-    """The steps of one run, in the order in which they must not be lost: latents first, then the video."""
+    """The steps of one run, in the order in which they must not be lost: latents first, then the video.
+
+    It leads its ``team``, whose other ranks do their part in ``wan.following``.
+    """
 
     job: Job
     checkpoint: Checkpoint
@@ -43,19 +47,20 @@ class FolderRun:
     record: RunRecord
     say: Say
     debug: DebugRun | None = None
+    team: Team = ALONE
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
     def execute(self, *, show_progress: bool) -> Path:
         """Make what is not there yet; the file that was made."""
         with self.stopwatch.measure("model_load"):
-            session = Session(self.job, checkpoint=self.checkpoint, show_progress=show_progress)
+            self.team.from_leader(lambda: self.seed)
+            session = Session(self.job, checkpoint=self.checkpoint, show_progress=show_progress, team=self.team)
         pipeline = session.pipeline
         self._warn_unknown_words(pipeline)
         timer = StepTimer(device=session.device)
-        if self.latents_path.is_file() and not self.state_path.is_file():
-            latents = self._found(timer)
-        else:
-            latents = self._made(session, timer)
+        is_made = self.latents_path.is_file() and not self.state_path.is_file()
+        self.team.from_leader(lambda: not is_made)
+        latents = self._found(timer) if is_made else self._made(session, timer)
         path = self._save(pipeline.decode_frames(latents))
         timing = self._timing(timer)
         outputs = {"video": str(path), "latents": str(self.latents_path)}
@@ -110,7 +115,7 @@ class FolderRun:
             "forwards": session.pipeline.forward_counter,
             "guard": guard,
         } | ({"probe": self.debug.probe} if self.debug else {})
-        start = self._snapshot(session.device)
+        start = self.team.from_leader(lambda: self._snapshot(session.device))
         if start is not None:
             start.restore_watched(watched)
             self.say(f"going on after step {start.steps_done} of {len(job.plan.steps)}")

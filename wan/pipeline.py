@@ -4,7 +4,7 @@ import functools
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, TypedDict, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from PIL import Image
@@ -26,15 +26,12 @@ from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_stor
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
-from wan.pipeline_checks import (
-    at_least,
-    checked_texts,
-    input_notices,
-    refuse_multi_gpu,
-    refuse_offload,
-    refuse_other_entry,
-    warn,
-)
+from wan.parallel.crew import crew_of
+from wan.parallel.official import official_team
+from wan.parallel.sharing import refuse_heads
+from wan.parallel.team import Team
+from wan.pipeline_args import SamplingArgs
+from wan.pipeline_checks import at_least, checked_texts, input_notices, refuse_offload, refuse_other_entry, warn
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.geometry import Geometry
@@ -50,20 +47,6 @@ from wan.settings import settings_from
 from wan.shortcuts import ShortcutArgs, shortcuts_from
 
 CPU = torch.device("cpu")
-
-
-class SamplingArgs(TypedDict, total=False):
-    """The keyword arguments of ``Pipeline.sample_batch`` that need not be given."""
-
-    conditioning: Conditioning
-    offload: str | None
-    observers: Sequence[Observer]
-    wrap: WrapDenoiser
-    cache: CacheNetwork | None
-    completion: Completion | None
-    engine: Engine | None
-    solver: Solver | None
-    start: Snapshot | None
 
 
 class Pipeline:
@@ -92,15 +75,16 @@ class Pipeline:
         attention: str = "auto",
         vae_tiling: bool = False,
         text_cache: Path | None = None,
+        team: Team | None = None,
     ) -> None:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
-        ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed.
+        ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed;
+        ``team``: the processes that share the work, instead of ``rank``, ``use_sp`` and the two ``fsdp``.
         ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
-        refuse_multi_gpu(rank=rank, t5_fsdp=t5_fsdp, dit_fsdp=dit_fsdp, use_sp=use_sp)
         refuse_other_entry(config, self.entry)
         self.config = config
         self.device = pick_device(device or (f"cuda:{device_id}" if torch.cuda.is_available() else None))
@@ -109,14 +93,22 @@ class Pipeline:
         refuse_offload(offload, self.device)
         check_attention(attention, device=self.device, dtype=self.dtype)
         engine.check(self.device, offload=offload)
+        self.team = team or official_team(
+            rank=rank, t5_fsdp=t5_fsdp, dit_fsdp=dit_fsdp, use_sp=use_sp, device=self.device
+        )
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
-        text_device, text_dtype = CPU if t5_cpu else self.device, at_least(torch.bfloat16, self.dtype)
-        self._texts = TextSource(self._checkpoint, dtype=text_dtype, device=text_device, cache_dir=text_cache)
-        self._vae = load_vae(self._checkpoint, device=self.device, tiling=vae_tiling)
+        refuse_heads(self.team.sharing, heads=self._checkpoint.denoiser_size.num_heads)
+        self._crew = crew_of(self.team)
+        self._texts = self._text_source(CPU if t5_cpu else self.device, text_cache)
+        self._vae = functools.cache(
+            functools.partial(load_vae, self._checkpoint, device=self.device, tiling=vae_tiling)
+        )
+        if self.team.leads:  # the other ranks neither encode images nor decode
+            self._vae()
         self._asked_offload, self._offload = offload, offload or "expert"
         self._prepare_expert = functools.partial(
-            prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention
+            prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention, spread=self._crew.experts
         )
         self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
         self._engine, self._turn = engine, threading.Lock()
@@ -130,7 +122,9 @@ class Pipeline:
         """
         texts = {Branch.COND: prompt, Branch.UNCOND: negative_prompt or self.config.sample_neg_prompt}
         with self._turn:
-            contexts = {branch: self._texts.embed(text).to(self.device) for branch, text in texts.items()}
+            contexts = self._crew.encoded(
+                lambda: {branch: self._texts.embed(text).to(self.device) for branch, text in texts.items()}
+            )
             if (offload or self._offload) != "none":
                 self._texts.drop()
         return contexts
@@ -141,12 +135,17 @@ class Pipeline:
             raise InvalidInput(f"{self.config.name} makes videos from text alone; leave the image out")
         return TEXT_ONLY
 
+    def conditioning(self, image: Image.Image | None, geometry: Geometry) -> Conditioning:
+        """The same on every rank, encoded by rank 0."""
+        return self.team.from_leader(lambda: self.condition(image, geometry))
+
     def sample(self, plan: Plan, contexts: Contexts, *, seed: int, **how: Unpack[SamplingArgs]) -> Tensor:
         """Latents (C, F, h, w), float32, for a plan and a seed; the noise is drawn for all latent frames at once.
 
         The rest is as in ``sample_batch``.
         """
-        return self.sample_batch(plan, contexts, noise=self.noise(plan.geometry, seed)[None], **how)[0]
+        noise = self.team.from_leader(lambda: self.noise(plan.geometry, seed))
+        return self.sample_batch(plan, contexts, noise=noise[None], **how)[0]
 
     def noise(self, geometry: Geometry, seed: int) -> Tensor:
         """The noise (C, L, h, w) that a seed means."""
@@ -178,18 +177,22 @@ class Pipeline:
         their networks (``wan.models.network_cache``), ``completion`` and ``solver`` stand in for the plan's, ``engine``
         for the constructor's. ``start``: where an interrupted run goes on. Another thread's call waits for this one.
         """
-        planned, mode = cache_of(plan), offload or self._offload
+        planned, mode = cache_of(plan, agreement=self._crew.agreement(plan)), offload or self._offload
         network = cache or planned.network
-        engine = (engine or self._engine).for_run(mode, cached=network is not uncached)
+        is_cached = network is not uncached
+        engine = (engine or self._engine).for_run(mode, cached=is_cached, spread=self.team.sharing.experts)
+        shares = self._crew.shares(
+            plan, engine.evaluate, is_cached=is_cached, dtype=self.dtype, counter=self.forward_counter
+        )
         left = plan if start is None else start.remaining(plan)
         experts: Experts = ExpertPool(
             self._expert_store(mode, left),
             steps=plan.steps[-1].index + 1,
-            evaluate=engine.evaluate,
+            evaluate=shares.evaluate,
             count=self.forward_counter,
             bind=conditioning.bind,
-            wrap=lambda denoiser: wrap(planned.wrap(denoiser)),
-            cache=network,
+            wrap=shares.wrap(lambda denoiser: wrap(planned.wrap(denoiser))),
+            cache=shares.network(network),
             set_up=engine.set_up,
         )
         state = begin(plan, noise=noise, solver=solver or make_solver(plan), latent_input=conditioning.latent_input)
@@ -209,12 +212,12 @@ class Pipeline:
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
         with explained_out_of_memory(), self._turn:  # the VAE remembers frames while it decodes
-            return self._vae.decode(latents.to(self.device))
+            return self._vae().decode(latents.to(self.device))
 
     def decode_frames(self, latents: Tensor) -> Iterator[Tensor]:
         """The same piece by piece, (3, n, H, W): memory does not grow with the length of the video."""
         with explained_out_of_memory(), self._turn:
-            yield from self._vae.frames(latents.to(self.device))
+            yield from self._vae().frames(latents.to(self.device))
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` that this checkpoint's tokenizer does not know."""
@@ -240,7 +243,8 @@ class Pipeline:
         offload_model: bool,
         observers: Sequence[Observer],
     ) -> Tensor:
-        """What every ``generate`` does once it knows the video's shape: a video (3, N, H, W)."""
+        """What every ``generate`` does once it knows the video's shape: a video (3, N, H, W); None on other ranks than
+        0, as in the official code."""
         offload = self._asked_offload or ("expert" if offload_model else "none")
         texts, seed = checked_texts(prompt, negative_prompt or self.config.sample_neg_prompt), resolve_seed(seed)
         settings = settings_from(
@@ -255,7 +259,7 @@ class Pipeline:
         plan = plan_run(self.config, settings, geometry, ckpt_dir=self._checkpoint.path)
         for notice in (*plan.notices, *input_notices(self._texts, self.device, texts, seed)):
             warn(notice)
-        conditioning = self.condition(image, geometry)
+        conditioning = self.conditioning(image, geometry)
         contexts = self.encode(*texts.values(), offload=offload)
         latents = self.sample(
             plan,
@@ -265,12 +269,22 @@ class Pipeline:
             offload=offload,
             observers=[CollapseGuard(plan, warn), *observers],
         )
-        return self.decode(latents)
+        return self.decode(latents) if self.team.leads else None  # type: ignore[return-value]
+
+    def _text_source(self, device: torch.device, cache_dir: Path | None) -> TextSource:
+        return TextSource(
+            self._checkpoint,
+            dtype=at_least(torch.bfloat16, self.dtype),
+            device=device,
+            cache_dir=cache_dir,
+            spread=self._crew.text,
+            reads_at_once=self.team.leads or self.team.sharing.text,
+        )
 
     def _encode_video(self, video: Tensor) -> Tensor:
         """A video (3, N, H, W) in [-1, 1] to normalised latents (C, F, h, w)."""
         with self._turn:
-            return self._vae.encode(video.to(self.device))
+            return self._vae().encode(video.to(self.device))
 
     def _encode_image(self, pixels: Tensor) -> Tensor:
         """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped."""
@@ -281,4 +295,5 @@ class Pipeline:
         if mode == "none":
             return self._kept_experts
         self._kept_experts.clear()
-        return expert_store(mode, self._prepare_expert, device=self.device, order=[one.expert for one in plan.stages])
+        order, prefetches = [one.expert for one in plan.stages], not self.team.sharing.experts
+        return expert_store(mode, self._prepare_expert, device=self.device, order=order, prefetches=prefetches)

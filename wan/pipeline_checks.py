@@ -60,15 +60,6 @@ def input_notices(source: TextSource, device: torch.device, texts: Mapping[str, 
     ]
 
 
-def refuse_multi_gpu(*, rank: int, t5_fsdp: bool, dit_fsdp: bool, use_sp: bool) -> None:
-    """``InvalidInput`` for the official parameters that ask for several GPUs."""
-    asked = [name for name, value in {"t5_fsdp": t5_fsdp, "dit_fsdp": dit_fsdp, "use_sp": use_sp}.items() if value]
-    if rank or asked:
-        raise InvalidInput(
-            f"{', '.join(asked) or f'rank={rank}'} needs several GPUs, which this version does not run on; leave it out"
-        )
-
-
 def warn(sentence: str) -> None:
     """Tell a caller of the library what the command prints."""
     warnings.warn(sentence, stacklevel=4)

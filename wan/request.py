@@ -25,9 +25,6 @@ DEFAULT_OUTPUT_DIR = Path("outputs")
 
 # official flags whose machinery is not in this version, with the value that asks for nothing
 NOT_YET = {
-    "ulysses_size": 1,
-    "t5_fsdp": False,
-    "dit_fsdp": False,
     "use_prompt_extend": False,
     "prompt_extend_method": None,
     "prompt_extend_model": None,

@@ -142,17 +142,24 @@ class HeldOver:
             self._store.give_back(model)
 
 
-def expert_store(mode: str, prepare: Prepare, *, device: torch.device, order: Sequence[Expert]) -> ExpertStore:
-    """The store of one run that offloads: ``mode`` is expert or group, ``order`` the experts of its stages."""
+def expert_store(
+    mode: str, prepare: Prepare, *, device: torch.device, order: Sequence[Expert], prefetches: bool = True
+) -> ExpertStore:
+    """The store of one run that offloads: ``mode`` is expert or group, ``order`` the experts of its stages.
+
+    ``prefetches`` False: no expert is read before its stage begins.
+    """
     changes = [expert for expert, _ in groupby(order)]
-    store = _store(mode, prepare, device=device, order=changes)
+    store = _store(mode, prepare, device=device, order=changes, prefetches=prefetches)
     return store if len(changes) == len(order) else HeldOver(store, order=order)
 
 
-def _store(mode: str, prepare: Prepare, *, device: torch.device, order: Sequence[Expert]) -> ExpertStore:
+def _store(
+    mode: str, prepare: Prepare, *, device: torch.device, order: Sequence[Expert], prefetches: bool
+) -> ExpertStore:
     if mode == "group":
         return GroupedExperts(prepare, device=device)
-    if device.type == "cpu":
+    if device.type == "cpu" or not prefetches:
         # prefetching would put two experts into the one memory that there is
         return DroppedExperts(prepare, device=device)
     return PrefetchedExperts(prepare, device=device, order=order)
