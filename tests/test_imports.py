@@ -131,6 +131,7 @@ LIGHT_MODULES = (
     "wan.memory",
     "wan.texts",
     "wan.prompt_text",
+    "wan.parallel.price",
     "wan.parallel.ranks",
     "wan.parallel.sharing",
     "wan.pictures",

@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Unpack
 
@@ -26,9 +26,9 @@ from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_stor
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
+from wan.models.vae import VideoVAE
 from wan.parallel.crew import crew_of
 from wan.parallel.official import official_team
-from wan.parallel.sharing import refuse_heads
 from wan.parallel.team import Team
 from wan.pipeline_args import SamplingArgs
 from wan.pipeline_checks import at_least, checked_texts, input_notices, refuse_offload, refuse_other_entry, warn
@@ -81,31 +81,23 @@ class Pipeline:
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
         ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed;
-        ``team``: the processes that share the work, instead of ``rank``, ``use_sp`` and the two ``fsdp``.
-        ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
+        ``team``: the processes that share the work, instead of ``rank``, ``use_sp`` and the two ``fsdp``. Weights go to
+        their device in their dtype at once, whatever ``init_on_cpu`` and ``convert_model_dtype`` say.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
         refuse_other_entry(config, self.entry)
-        self.config = config
+        self.config, self.forward_counter = config, ForwardCounter()
         self.device = pick_device(device or (f"cuda:{device_id}" if torch.cuda.is_available() else None))
         self.dtype = DTYPES[dtype or config.param_dtype]
-        self.forward_counter = ForwardCounter()
         refuse_offload(offload, self.device)
         check_attention(attention, device=self.device, dtype=self.dtype)
         engine.check(self.device, offload=offload)
-        self.team = team or official_team(
-            rank=rank, t5_fsdp=t5_fsdp, dit_fsdp=dit_fsdp, use_sp=use_sp, device=self.device
-        )
+        self.team = team or official_team(rank, t5_fsdp, dit_fsdp, use_sp, device=self.device)
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
-        refuse_heads(self.team.sharing, heads=self._checkpoint.denoiser_size.num_heads)
-        self._crew = crew_of(self.team)
+        self._crew = crew_of(self.team, heads=self._checkpoint.denoiser_size.num_heads)
         self._texts = self._text_source(CPU if t5_cpu else self.device, text_cache)
-        self._vae = functools.cache(
-            functools.partial(load_vae, self._checkpoint, device=self.device, tiling=vae_tiling)
-        )
-        if self.team.leads:  # the other ranks neither encode images nor decode
-            self._vae()
+        self._vae = self._vae_source(tiling=vae_tiling)
         self._asked_offload, self._offload = offload, offload or "expert"
         self._prepare_expert = functools.partial(
             prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention, spread=self._crew.experts
@@ -172,18 +164,14 @@ class Pipeline:
     ) -> Tensor:
         """Latents (B, C, F, h, w), float32, for noise (B, C, L, h, w) and text embeddings (B, T, D) per branch.
 
-        ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
-        ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
-        their networks (``wan.models.network_cache``), ``completion`` and ``solver`` stand in for the plan's, ``engine``
-        for the constructor's. ``start``: where an interrupted run goes on. Another thread's call waits for this one.
+        ``offload`` (default: the constructor's): see ``wan.models.experts``. ``wrap`` puts a cache around the denoisers
+        (``wan.models.cache``); ``cache`` on their networks (``wan.models.network_cache``), ``completion``, ``solver``
+        stand in for the plan's, ``engine`` for the constructor's. ``start``: where an interrupted run goes on.
         """
         planned, mode = cache_of(plan, agreement=self._crew.agreement(plan)), offload or self._offload
         network = cache or planned.network
-        is_cached = network is not uncached
-        engine = (engine or self._engine).for_run(mode, cached=is_cached, spread=self.team.sharing.experts)
-        shares = self._crew.shares(
-            plan, engine.evaluate, is_cached=is_cached, dtype=self.dtype, counter=self.forward_counter
-        )
+        engine = (engine or self._engine).for_run(mode, cached=network is not uncached, spread=self._crew.is_spread)
+        shares = self._crew.shares(plan, engine.evaluate, network, dtype=self.dtype, counter=self.forward_counter)
         left = plan if start is None else start.remaining(plan)
         experts: Experts = ExpertPool(
             self._expert_store(mode, left),
@@ -192,7 +180,7 @@ class Pipeline:
             count=self.forward_counter,
             bind=conditioning.bind,
             wrap=shares.wrap(lambda denoiser: wrap(planned.wrap(denoiser))),
-            cache=shares.network(network),
+            cache=shares.network,
             set_up=engine.set_up,
         )
         state = begin(plan, noise=noise, solver=solver or make_solver(plan), latent_input=conditioning.latent_input)
@@ -280,6 +268,13 @@ class Pipeline:
             spread=self._crew.text,
             reads_at_once=self.team.leads or self.team.sharing.text,
         )
+
+    def _vae_source(self, *, tiling: bool) -> Callable[[], VideoVAE]:
+        """Reads the VAE once: now on rank 0, which alone encodes images and decodes."""
+        source = functools.cache(functools.partial(load_vae, self._checkpoint, device=self.device, tiling=tiling))
+        if self.team.leads:
+            source()
+        return source
 
     def _encode_video(self, video: Tensor) -> Tensor:
         """A video (3, N, H, W) in [-1, 1] to normalised latents (C, F, h, w)."""

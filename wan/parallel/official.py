@@ -9,7 +9,7 @@ from wan.parallel.sharing import Sharing
 from wan.parallel.team import ALONE, Team
 
 
-def official_team(*, rank: int, t5_fsdp: bool, dit_fsdp: bool, use_sp: bool, device: torch.device) -> Team:
+def official_team(rank: int, t5_fsdp: bool, dit_fsdp: bool, use_sp: bool, *, device: torch.device) -> Team:
     """The team that a caller's own process group makes, which shares the sequence (``use_sp``) over all its ranks.
 
     ``InvalidInput`` when there is no group, when ``rank`` is another, or when nothing is shared but weights.
