@@ -18,7 +18,7 @@ from wan.loading.layouts import (
     served_tasks,
 )
 from wan.loading.prompt_length import cut_notices
-from wan.memory import refuse_too_little_memory, text_bytes
+from wan.memory import refuse_prefetch, refuse_too_little_memory, text_bytes
 from wan.parallel.sharing import NOTHING, refuse_heads, refuse_sharing, sharing_of
 from wan.planning.choose import plan_run
 from wan.request import DEFAULT_OUTPUT_DIR, Request
@@ -147,6 +147,7 @@ def open_job_checkpoint(job: Job) -> Checkpoint:
     checkpoint = open_checkpoint(job.config, find_checkpoint_dir(job.config, job.request.ckpt_dir))
     machine = job.request.machine
     refuse_heads(sharing_of(machine), heads=checkpoint.denoiser_size.num_heads)
+    refuse_prefetch(job.config, checkpoint.denoiser_size, machine)
     text = 0 if machine.text_cache else text_bytes(checkpoint.path)
     refuse_too_little_memory(job.config, checkpoint.denoiser_size, job.geometry, machine=machine, text=text)
     return checkpoint

@@ -28,6 +28,14 @@ class Machine:
         group=GROUP,
         choices=OFFLOADS,
     )
+    prefetch_gib: float | None = flag(
+        None,
+        "host memory for the next expert, which is read during the last steps of the one before; 0: it is read when "
+        "its turn comes (what is free, with a GPU; 0 on a CPU)",
+        group=GROUP,
+        read=float,
+        metavar="GIB",
+    )
     t5_cpu: bool = flag(False, "run the text encoder on the CPU", group=GROUP)
     text_cache: Path | None = flag(
         None, "keep text embeddings here; known prompts need no encoder", group=GROUP, read=Path, metavar="DIR"

@@ -22,16 +22,25 @@ from wan.models.attention import check_attention
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.engine import EXACT, Engine
-from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
+from wan.models.experts import ExpertPool
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
+from wan.models.prefetch import ExpertStores
 from wan.models.text import unknown_words
 from wan.models.vae import VideoVAE
 from wan.parallel.crew import crew_of
 from wan.parallel.official import official_team
 from wan.parallel.team import Team
 from wan.pipeline_args import SamplingArgs
-from wan.pipeline_checks import at_least, checked_texts, input_notices, refuse_offload, refuse_other_entry, warn
+from wan.pipeline_checks import (
+    at_least,
+    checked_texts,
+    input_notices,
+    may_prefetch,
+    refuse_offload,
+    refuse_other_entry,
+    warn,
+)
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.geometry import Geometry
@@ -75,14 +84,15 @@ class Pipeline:
         attention: str = "auto",
         vae_tiling: bool = False,
         text_cache: Path | None = None,
+        prefetch_gib: float | None = None,
         team: Team | None = None,
     ) -> None:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
         ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed;
-        ``team``: the processes that share the work, instead of ``rank``, ``use_sp`` and the two ``fsdp``. Weights go to
-        their device in their dtype at once, whatever ``init_on_cpu`` and ``convert_model_dtype`` say.
+        ``prefetch_gib``: see ``may_prefetch``; ``team``: the processes that share the work, instead of ``rank``,
+        ``use_sp`` and the two ``fsdp``. ``init_on_cpu`` and ``convert_model_dtype`` change nothing.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
         refuse_other_entry(config, self.entry)
@@ -99,10 +109,12 @@ class Pipeline:
         self._texts = self._text_source(CPU if t5_cpu else self.device, text_cache)
         self._vae = self._vae_source(tiling=vae_tiling)
         self._asked_offload, self._offload = offload, offload or "expert"
-        self._prepare_expert = functools.partial(
+        prepare = functools.partial(
             prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention, spread=self._crew.experts
         )
-        self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
+        asked = 0.0 if self._crew.is_spread else prefetch_gib
+        has_room = functools.partial(may_prefetch, asked, self._checkpoint.denoiser_size, self.dtype)
+        self._experts = ExpertStores(prepare, device=self.device, may_prefetch=has_room)
         self._engine, self._turn = engine, threading.Lock()
 
     @explained_out_of_memory()
@@ -173,8 +185,9 @@ class Pipeline:
         engine = (engine or self._engine).for_run(mode, cached=network is not uncached, spread=self._crew.is_spread)
         shares = self._crew.shares(plan, engine.evaluate, network, dtype=self.dtype, counter=self.forward_counter)
         left = plan if start is None else start.remaining(plan)
+        store = self._experts.of_run(mode, left.stages)
         experts: Experts = ExpertPool(
-            self._expert_store(mode, left),
+            store,
             steps=plan.steps[-1].index + 1,
             evaluate=shares.evaluate,
             count=self.forward_counter,
@@ -194,7 +207,7 @@ class Pipeline:
                 experts=experts,
                 latent_input=conditioning.latent_input,
                 completion=completion or completion_for(plan.frame_completion),
-                observers=observers,
+                observers=[*observers, *store.observers],
             )
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -285,10 +298,3 @@ class Pipeline:
         """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped."""
         dtype = at_least(torch.float16, self.dtype)
         return load_image_encoder(self._checkpoint, dtype=dtype, device=self.device).encode(pixels.to(self.device))
-
-    def _expert_store(self, mode: str, plan: Plan) -> ExpertStore:
-        if mode == "none":
-            return self._kept_experts
-        self._kept_experts.clear()
-        order, prefetches = [one.expert for one in plan.stages], not self.team.sharing.experts
-        return expert_store(mode, self._prepare_expert, device=self.device, order=order, prefetches=prefetches)

@@ -11,9 +11,11 @@ from wan.limits import seed_notice
 from wan.loading.prompt_length import notices_of
 from wan.loading.text_source import TextSource
 from wan.machine import OFFLOADS, Machine
+from wan.memory import why_no_room
 from wan.models.attention import check_attention
 from wan.models.devices import DTYPES
 from wan.models.engine import check_compile
+from wan.sampling.price import DenoiserSize
 from wan.texts import checked_prompt
 
 
@@ -58,6 +60,19 @@ def input_notices(source: TextSource, device: torch.device, texts: Mapping[str, 
         *notices_of(texts, count=source.count, text_len=source.text_len),
         *([aliased] if aliased else []),
     ]
+
+
+def may_prefetch(asked_gib: float | None, size: DenoiserSize, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the next expert is read before its turn; where it has no room, that is said.
+
+    ``asked_gib``: host memory for it. None: what is free, and nothing on a CPU, whose one memory holds both then.
+    """
+    if asked_gib == 0 or (asked_gib is None and device.type == "cpu"):
+        return False
+    reason = why_no_room(size.block_weights * dtype.itemsize, most_gib=asked_gib)
+    if reason:
+        warn(reason)
+    return reason is None
 
 
 def warn(sentence: str) -> None:

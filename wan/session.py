@@ -84,6 +84,7 @@ class Session:
             attention=machine.attention,
             vae_tiling=machine.vae_tiling,
             text_cache=machine.text_cache,
+            prefetch_gib=machine.prefetch_gib,
             team=team,
         )
         self._image = job.image

@@ -10,7 +10,7 @@ from wan.flags import Groups, Parser, make_parser
 from wan.job import Job, cut_texts, open_job_checkpoint, prepare
 from wan.loading.layouts import find_checkpoint_dir
 from wan.loading.vocabulary import read_vocabulary
-from wan.memory import BYTES, need_of, why_too_little
+from wan.memory import BYTES, need_of, refuse_prefetch, why_too_little
 from wan.parallel.price import format_shared, shared_price, ways
 from wan.parallel.ranks import ranks_here
 from wan.parallel.sharing import NOTHING, refuse_heads, refuse_ranks, sharing_of
@@ -84,6 +84,7 @@ def dry_run(job: Job, *, nproc: int | None = None) -> None:
     else:
         size = published_size(job.config)
         refuse_heads(sharing_of(machine), heads=size.num_heads)
+        refuse_prefetch(job.config, size, machine)
         # only a notice: without a checkpoint a plan is priced, perhaps for another machine
         reason = why_too_little(need_of(job.config, size, job.geometry, machine=machine), machine)
         notices += [reason] if reason else []
