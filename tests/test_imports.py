@@ -74,7 +74,7 @@ LAYERS = {
     "conditioned": _PLANNED | {"models"},
     # several processes; ranks and sharing are for the planning half
     "parallel": _PLANNED | {"loading", "machine", "models"},
-    "pipeline_checks": _PLANNED | {"loading", "machine", "models"},
+    "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models"},
     "pipeline": _PLANNED
     | {"conditioned", "models", "loading", "machine", "parallel", "pipeline_args", "pipeline_checks", "planning"},
     "pipeline_args": _PLANNED | {"conditioned", "models"},

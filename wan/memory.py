@@ -68,7 +68,7 @@ def refuse_prefetch(config: TaskConfig, size: DenoiserSize, machine: Machine) ->
     if asked is None or asked == 0:
         return
     offload, need = machine.offload_for(config), expert_bytes(config, size, machine)
-    if asked < 0:
+    if not 0 < asked < math.inf:
         raise InvalidInput(
             f"--prefetch_gib {asked:g} must be 0 or more; give the GiB of host memory for the next expert"
         )

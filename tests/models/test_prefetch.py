@@ -169,6 +169,7 @@ def test_where_there_is_room(
     ("task", "machine", "sentence"),
     [
         ("t2v-A14B", {"prefetch_gib": -1.0}, "--prefetch_gib -1 must be 0 or more"),
+        ("t2v-A14B", {"prefetch_gib": float("nan")}, "--prefetch_gib nan must be 0 or more"),
         ("t2v-A14B", {"prefetch_gib": 10.0}, "is less than the 26.2 GiB that the next expert takes; give at least 27"),
         ("t2v-A14B", {"prefetch_gib": 30.0, "offload": "none"}, "--offload none reads none during a run"),
         ("ti2v-5B", {"prefetch_gib": 30.0}, "this model has one expert"),
