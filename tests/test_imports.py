@@ -76,7 +76,9 @@ LAYERS = {
     "parallel": _PLANNED | {"loading", "machine", "models"},
     "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models"},
     "pipeline": _PLANNED
-    | {"conditioned", "models", "loading", "machine", "parallel", "pipeline_args", "pipeline_checks", "planning"},
+    | {"conditioned", "models", "loading", "machine", "parallel", "pipeline_args", "pipeline_checks", "pipeline_parts"}
+    | {"planning"},
+    "pipeline_parts": _PLANNED | {"loading", "models", "parallel", "pipeline_checks"},
     "pipeline_args": _PLANNED | {"conditioned", "models"},
     **{name: _PLANNED | {"conditioned", "models", "pipeline", "pipeline_checks"} for name in _ENTRY},
     "session": _PLANNED | {"conditioned", "job", "models", "loading", "parallel", "pipeline"},

@@ -1,8 +1,7 @@
 """What the entry classes share: the official constructor, text encoding, sampling and decoding of one checkpoint."""
 
-import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Unpack
 
@@ -15,8 +14,7 @@ from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.limits import resolve_seed
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
-from wan.loading.models import check_weights, load_image_encoder, load_vae, prepare_expert
-from wan.loading.text_source import TextSource
+from wan.loading.models import check_weights, load_image_encoder
 from wan.loading.vocabulary import read_vocabulary
 from wan.models.attention import check_attention
 from wan.models.cache import WrapDenoiser, as_it_is
@@ -25,22 +23,13 @@ from wan.models.engine import EXACT, Engine
 from wan.models.experts import ExpertPool
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
-from wan.models.prefetch import ExpertStores
 from wan.models.text import unknown_words
-from wan.models.vae import VideoVAE
 from wan.parallel.crew import crew_of
 from wan.parallel.official import official_team
 from wan.parallel.team import Team
 from wan.pipeline_args import SamplingArgs
-from wan.pipeline_checks import (
-    at_least,
-    checked_texts,
-    input_notices,
-    may_prefetch,
-    refuse_offload,
-    refuse_other_entry,
-    warn,
-)
+from wan.pipeline_checks import at_least, checked_texts, input_notices, refuse_offload, refuse_other_entry, warn
+from wan.pipeline_parts import Parts
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.geometry import Geometry
@@ -106,15 +95,13 @@ class Pipeline:
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
         self._crew = crew_of(self.team, heads=self._checkpoint.denoiser_size.num_heads)
-        self._texts = self._text_source(CPU if t5_cpu else self.device, text_cache)
-        self._vae = self._vae_source(tiling=vae_tiling)
-        self._asked_offload, self._offload = offload, offload or "expert"
-        prepare = functools.partial(
-            prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention, spread=self._crew.experts
+        parts = Parts(
+            checkpoint=self._checkpoint, team=self.team, crew=self._crew, dtype=self.dtype, device=self.device
         )
-        asked = 0.0 if self._crew.is_spread else prefetch_gib
-        has_room = functools.partial(may_prefetch, asked, self._checkpoint.denoiser_size, self.dtype)
-        self._experts = ExpertStores(prepare, device=self.device, may_prefetch=has_room)
+        self._texts = parts.texts(CPU if t5_cpu else self.device, cache_dir=text_cache)
+        self._vae = parts.vae(tiling=vae_tiling)
+        self._experts = parts.experts(attention=attention, prefetch_gib=prefetch_gib)
+        self._asked_offload, self._offload = offload, offload or "expert"
         self._engine, self._turn = engine, threading.Lock()
 
     @explained_out_of_memory()
@@ -185,9 +172,8 @@ class Pipeline:
         engine = (engine or self._engine).for_run(mode, cached=network is not uncached, spread=self._crew.is_spread)
         shares = self._crew.shares(plan, engine.evaluate, network, dtype=self.dtype, counter=self.forward_counter)
         left = plan if start is None else start.remaining(plan)
-        store = self._experts.of_run(mode, left.stages)
         experts: Experts = ExpertPool(
-            store,
+            store := self._experts.of_run(mode, left.stages),
             steps=plan.steps[-1].index + 1,
             evaluate=shares.evaluate,
             count=self.forward_counter,
@@ -271,23 +257,6 @@ class Pipeline:
             observers=[CollapseGuard(plan, warn), *observers],
         )
         return self.decode(latents) if self.team.leads else None  # type: ignore[return-value]
-
-    def _text_source(self, device: torch.device, cache_dir: Path | None) -> TextSource:
-        return TextSource(
-            self._checkpoint,
-            dtype=at_least(torch.bfloat16, self.dtype),
-            device=device,
-            cache_dir=cache_dir,
-            spread=self._crew.text,
-            reads_at_once=self.team.leads or self.team.sharing.text,
-        )
-
-    def _vae_source(self, *, tiling: bool) -> Callable[[], VideoVAE]:
-        """Reads the VAE once: now on rank 0, which alone encodes images and decodes."""
-        source = functools.cache(functools.partial(load_vae, self._checkpoint, device=self.device, tiling=tiling))
-        if self.team.leads:
-            source()
-        return source
 
     def _encode_video(self, video: Tensor) -> Tensor:
         """A video (3, N, H, W) in [-1, 1] to normalised latents (C, F, h, w)."""
