@@ -95,9 +95,7 @@ class Pipeline:
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
         self._crew = crew_of(self.team, heads=self._checkpoint.denoiser_size.num_heads)
-        parts = Parts(
-            checkpoint=self._checkpoint, team=self.team, crew=self._crew, dtype=self.dtype, device=self.device
-        )
+        parts = Parts(self._checkpoint, self.team, self._crew, self.dtype, self.device)
         self._texts = parts.texts(CPU if t5_cpu else self.device, cache_dir=text_cache)
         self._vae = parts.vae(tiling=vae_tiling)
         self._experts = parts.experts(attention=attention, prefetch_gib=prefetch_gib)

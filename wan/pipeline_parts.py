@@ -17,7 +17,7 @@ from wan.parallel.team import Team
 from wan.pipeline_checks import at_least, may_prefetch
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
     """Makes the parts; ``dtype`` is that of the denoisers."""
 
