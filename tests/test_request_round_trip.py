@@ -80,6 +80,7 @@ MACHINES = st.builds(
     offload=maybe(st.sampled_from(OFFLOADS)),
     t5_cpu=st.booleans(),
     text_cache=maybe(PATHS),
+    prefetch_gib=maybe(st.floats(0.0, 1000.0)),
     vae_tiling=st.booleans(),
     attention=st.sampled_from(ATTENTIONS),
     batch_cfg=st.booleans(),
