@@ -16,6 +16,7 @@ from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, argv_of, as_text, flag, make_parser, values_of
 from wan.machine import DTYPE_NAMES, Machine, add_machine_flags, machine_as_argv, machine_of
 from wan.machine import GROUP as MACHINE
+from wan.machine import SEVERAL
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.shortcuts import GROUP as SHORTCUTS
 from wan.shortcuts import Shortcuts, add_shortcut_flags, shortcuts_as_argv, shortcuts_of
@@ -189,7 +190,7 @@ class Request:
 
 def add_request_flags(groups: Groups, *, leave_out: Collection[str] = ()) -> None:
     """Every flag of a request, official ones included that this version refuses."""
-    groups.order(WHAT, SAMPLING, SHORTCUTS, MACHINE, OUTPUT, DEBUG)
+    groups.order(WHAT, SAMPLING, SHORTCUTS, MACHINE, SEVERAL, OUTPUT, DEBUG)
     add_flags(groups, Request, leave_out=leave_out)
     add_shortcut_flags(groups)
     add_machine_flags(groups)

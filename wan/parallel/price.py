@@ -5,6 +5,7 @@ Computed, not measured: FLOPs of the blocks over a stated rate, bytes over a sta
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from types import MappingProxyType
 
 from wan.parallel.sharing import Sharing
@@ -60,15 +61,17 @@ def shared_price(plan: Plan, size: DenoiserSize, sharing: Sharing, *, dtype_byte
 
 def _step(plan: Plan, step: Step, size: DenoiserSize, sharing: Sharing, *, dtype_bytes: int) -> tuple[float, float]:
     """Bytes that one GPU sends, and FLOPs that it computes, in one step."""
+    channels = plan.geometry.latent_shape()[0]
     tokens, passes = plan.geometry.tokens(step.latent_frames), len(step.evaluated)
     has_halves = sharing.branches > 1 and passes > 1
     # a step of one branch has all ranks share its sequence
     degree = sharing.sequence if has_halves else sharing.ranks
     own_passes = 1 if has_halves else passes
+    velocity = tokens * prod(plan.geometry.patch_size) * channels * dtype_bytes
     sent = own_passes * _sequence_bytes(tokens, degree, size, dtype_bytes=dtype_bytes)
+    sent += own_passes * velocity * (degree - 1) / degree
     if has_halves:
-        channels = plan.geometry.latent_shape()[0]
-        sent += tokens * 4 * channels * dtype_bytes
+        sent += velocity
     if sharing.experts:
         sent += own_passes * size.block_weights * dtype_bytes * (sharing.ranks - 1) / sharing.ranks
     return sent, own_passes * size.forward_flops(tokens) / degree

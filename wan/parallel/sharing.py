@@ -101,6 +101,12 @@ def refuse_heads(sharing: Sharing, *, heads: int) -> None:
         )
 
 
+def refuse_few_tokens(sharing: Sharing, *, tokens: int) -> None:
+    """``InvalidInput`` when a GPU would have no token of the smallest sequence."""
+    if tokens < sharing.ranks:
+        raise InvalidInput(f"{sharing.flags()} shares {tokens} tokens among {sharing.ranks} GPUs; take a larger --size")
+
+
 def refuse_without_team(asked: Sharing, given: Sharing) -> None:
     """``InvalidInput`` where a command would leave out what the flags ask for."""
     if asked != given:
