@@ -14,9 +14,8 @@ from wan.commands import replay_line
 from wan.configs import WAN_CONFIGS, parse_size
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, argv_of, as_text, flag, make_parser, values_of
-from wan.machine import DTYPE_NAMES, Machine, add_machine_flags, machine_as_argv, machine_of
+from wan.machine import DTYPE_NAMES, SEVERAL, Machine, add_machine_flags, machine_as_argv, machine_of
 from wan.machine import GROUP as MACHINE
-from wan.machine import SEVERAL
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.shortcuts import GROUP as SHORTCUTS
 from wan.shortcuts import Shortcuts, add_shortcut_flags, shortcuts_as_argv, shortcuts_of
@@ -185,7 +184,7 @@ class Request:
         lasting = self.lasting(seed=seed)
         output_dir = self.output_dir if self.output_dir == DEFAULT_OUTPUT_DIR else lasting.output_dir
         again = replace(lasting, output_dir=output_dir, save_file=None, overwrite=False)
-        return replay_line("generate", *again.argv())
+        return replay_line("generate", *again.argv(), processes=self.machine.processes)
 
 
 def add_request_flags(groups: Groups, *, leave_out: Collection[str] = ()) -> None:

@@ -31,6 +31,14 @@ def results(folder: Path, request: pytest.FixtureRequest) -> dict[str, dict[str,
     return {result["name"]: result for result in found}
 
 
+@pytest.mark.parametrize("results", [2], indirect=True)
+def test_the_official_parameters_make_the_same_video_on_rank_0_alone(
+    results: dict[str, dict[str, Any]], folder: Path
+) -> None:
+    assert json.loads((folder / "official_0.json").read_text())["difference"] <= TOLERANCE
+    assert json.loads((folder / "official_1.json").read_text()) == {}
+
+
 @pytest.mark.parametrize(
     ("results", "case"),
     [pytest.param(case.ranks, case, id=f"{case.ranks} ranks, {case.name}") for case in CASES],

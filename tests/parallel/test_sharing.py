@@ -128,3 +128,10 @@ def test_the_official_parameters_need_a_process_group(asked: dict[str, Any], sen
 
 def test_without_them_there_is_no_team() -> None:
     assert official_team(0, False, False, False, device=torch.device("cpu")).is_alone
+
+
+def test_the_recorded_command_starts_as_many_processes() -> None:
+    request = Request(task="t2v-demo", machine=Machine(ulysses_size=2, cfg_parallel=True))
+    command = request.command(seed=1)
+    assert command.startswith("torchrun --nproc_per_node=4 ") and "generate.py" in command
+    assert Request(task="t2v-demo").command(seed=1).startswith("python ")

@@ -91,14 +91,18 @@ def ways(ranks: int, sharing: Sharing) -> Iterator[Sharing]:
 
 def format_shared(prices: list[Shared], *, heads: int) -> str:
     """One line for each way to share."""
-    lines = [f"{'on several GPUs':<33}  weights  one layer  sent a step  share of time: " + ", ".join(LINKS)]
+    title = "on several GPUs"
+    width = max(len(title), *(len(one.sharing.flags()) for one in prices))
+    lines = [f"{title:<{width}}  weights  one layer  sent a step  share of time: " + ", ".join(LINKS)]
     for one in prices:
         if heads % one.sharing.ranks:
-            lines.append(f"{one.sharing.flags():<33}  {heads} attention heads do not divide by {one.sharing.ranks}")
+            lines.append(
+                f"{one.sharing.flags():<{width}}  {heads} attention heads do not divide by {one.sharing.ranks}"
+            )
             continue
         times = ", ".join(f"{one.share_of_time(link):.3f}" for link in LINKS)
         lines.append(
-            f"{one.sharing.flags():<33}  {_size(one.weights):>7}  {_size(one.activations):>9}  "
+            f"{one.sharing.flags():<{width}}  {_size(one.weights):>7}  {_size(one.activations):>9}  "
             f"{_size(one.sent / one.steps):>11}  {times}"
         )
     lines.append(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wan.commands import group_program
 from wan.errors import InvalidInput
 from wan.machine import Machine
 from wan.parallel.ranks import Ranks
@@ -120,7 +121,7 @@ def refuse_ranks(sharing: Sharing, ranks: Ranks) -> None:
     if ranks.size == 1:
         raise InvalidInput(
             f"{sharing.flags()} needs {sharing.ranks} processes, one for each GPU; start them with "
-            f"`torchrun --nproc_per_node={sharing.ranks} generate.py ...`"
+            f"`{group_program('generate', sharing.ranks)} ...`"
         )
     asked = sharing.flags() or "the command"
     raise InvalidInput(
