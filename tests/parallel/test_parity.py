@@ -25,7 +25,7 @@ def results(folder: Path, request: pytest.FixtureRequest) -> dict[str, dict[str,
     """What the ranks of one group found, case by case."""
     ranks: int = request.param
     log = folder / f"log_{ranks}"
-    codes = finished(launched(ranks, "-m", "tests.parallel.child", str(folder), log=log), seconds=500)
+    codes = finished(launched(ranks, "-m", "tests.parallel.child", str(folder), log=log), seconds=1200)
     assert codes == [0] * ranks, "\n".join(said(log, rank)[-2000:] for rank in range(ranks))
     found = json.loads((folder / f"results_{ranks}.json").read_text())
     return {result["name"]: result for result in found}
