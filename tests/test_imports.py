@@ -73,7 +73,7 @@ LAYERS = {
     "analysis": _PLANNED | {"commands", "runs"},
     "conditioned": _PLANNED | {"models"},
     # several processes; ranks and sharing are for the planning half
-    "parallel": _PLANNED | {"loading", "machine", "models"},
+    "parallel": _PLANNED | {"commands", "loading", "machine", "models"},
     "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models"},
     "pipeline": _PLANNED
     | {"conditioned", "models", "loading", "machine", "parallel", "pipeline_args", "pipeline_checks", "pipeline_parts"}

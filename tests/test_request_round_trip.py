@@ -86,6 +86,11 @@ MACHINES = st.builds(
     batch_cfg=st.booleans(),
     compile=st.booleans(),
     ignore_memory_check=st.booleans(),
+    ulysses_size=st.integers(1, 64),
+    cfg_parallel=st.booleans(),
+    dit_fsdp=st.booleans(),
+    t5_fsdp=st.booleans(),
+    check_parallel=st.booleans(),
 )
 
 

@@ -19,7 +19,7 @@ from wan.loading.layouts import (
 )
 from wan.loading.prompt_length import cut_notices
 from wan.memory import refuse_prefetch, refuse_too_little_memory, text_bytes
-from wan.parallel.sharing import NOTHING, refuse_heads, refuse_sharing, sharing_of
+from wan.parallel.sharing import NOTHING, refuse_few_tokens, refuse_heads, refuse_sharing, sharing_of
 from wan.planning.choose import plan_run
 from wan.request import DEFAULT_OUTPUT_DIR, Request
 from wan.request_checks import check_save_file, checked_request
@@ -111,6 +111,8 @@ def prepare(
     settings = _settings(request, config, notices, has_image=path is not None)
     folder = known_checkpoint_dir(config, request.ckpt_dir)
     plan = plan_run(config, settings, geometry, ckpt_dir=folder)
+    fewest = min(geometry.tokens(step.latent_frames) for step in plan.steps)
+    refuse_few_tokens(sharing_of(request.machine), tokens=fewest)
     if request.machine.compile and plan.cache is not None and plan.cache.is_in_network:
         raise InvalidInput(COMPILED_CACHE.format(f"--cache {plan.cache.name}"))
     notices += shortcut_notices(settings)

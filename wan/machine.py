@@ -60,6 +60,11 @@ class Machine:
         False, "compare the first step with what one GPU computes, and stop if they differ", group=SEVERAL
     )
 
+    @property
+    def processes(self) -> int:
+        """How many share the work of one video."""
+        return self.ulysses_size * (2 if self.cfg_parallel else 1)
+
     def offload_for(self, config: TaskConfig) -> str:
         """The offloading that was asked for, or the one that suits the model: what is small, or spread over several
         GPUs, stays in memory."""

@@ -10,9 +10,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+import wan
 from tests.goldens import RUNS, materialise, worst
 from tests.parallel.cases import CASES, DEMO, Case
 from tests.parity.test_command import command
+from tests.parity.test_generate import arguments
 from wan.job import Job, prepare
 from wan.parallel.ranks import ranks_here
 from wan.parallel.sharing import sharing_of
@@ -74,10 +76,25 @@ def compared(case: Case, folder: Path) -> dict[str, object]:
     }
 
 
+def official(folder: Path) -> dict[str, object]:
+    """The entry class as the official code calls it, with its parameters for several GPUs."""
+    run, rank = "t2v_A14B_unipc", dist.get_rank()
+    given = {"device": "cpu", "dtype": "float32", "checkpoint_dir": str(folder / run)}
+    together = wan.WanT2V(RUNS[run].config, rank=rank, use_sp=True, dit_fsdp=True, t5_fsdp=True, **given)  # type: ignore[arg-type]
+    video: Tensor | None = together.generate(**arguments(run))
+    if rank:
+        assert video is None
+        return {}
+    alone = wan.WanT2V(RUNS[run].config, **given).generate(**arguments(run))  # type: ignore[arg-type]
+    return {"difference": worst(video, alone)}
+
+
 def main(folder: Path, chosen: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     ranks = ranks_here()
+    if ranks.size == 2 and not chosen:
+        (folder / f"official_{ranks.rank}.json").write_text(json.dumps(official(folder)))
     results = []
     for case in CASES:
         if case.ranks == ranks.size and chosen in case.name:

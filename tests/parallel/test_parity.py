@@ -25,10 +25,18 @@ def results(folder: Path, request: pytest.FixtureRequest) -> dict[str, dict[str,
     """What the ranks of one group found, case by case."""
     ranks: int = request.param
     log = folder / f"log_{ranks}"
-    codes = finished(launched(ranks, "-m", "tests.parallel.child", str(folder), log=log), seconds=500)
+    codes = finished(launched(ranks, "-m", "tests.parallel.child", str(folder), log=log), seconds=1200)
     assert codes == [0] * ranks, "\n".join(said(log, rank)[-2000:] for rank in range(ranks))
     found = json.loads((folder / f"results_{ranks}.json").read_text())
     return {result["name"]: result for result in found}
+
+
+@pytest.mark.parametrize("results", [2], indirect=True)
+def test_the_official_parameters_make_the_same_video_on_rank_0_alone(
+    results: dict[str, dict[str, Any]], folder: Path
+) -> None:
+    assert json.loads((folder / "official_0.json").read_text())["difference"] <= TOLERANCE
+    assert json.loads((folder / "official_1.json").read_text()) == {}
 
 
 @pytest.mark.parametrize(

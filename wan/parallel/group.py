@@ -43,10 +43,10 @@ def team_device(name: str | None, ranks: Ranks) -> torch.device:
         raise InvalidInput(
             f"--device {device.type} is one device, which several processes cannot share; use cuda or cpu"
         )
-    if ranks.local >= torch.cuda.device_count():
+    if ranks.beside > (gpus := torch.cuda.device_count()):
         raise InvalidInput(
-            f"process {ranks.local + 1} on this machine has no GPU: it has {torch.cuda.device_count()}; start as many "
-            "with --nproc_per_node"
+            f"{ranks.beside} processes on this machine need as many GPUs, and it has {gpus}; start {gpus} with "
+            "--nproc_per_node"
         )
     return torch.device("cuda", ranks.local)
 

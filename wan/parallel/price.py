@@ -5,6 +5,7 @@ Computed, not measured: FLOPs of the blocks over a stated rate, bytes over a sta
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from types import MappingProxyType
 
 from wan.parallel.sharing import Sharing
@@ -60,15 +61,17 @@ def shared_price(plan: Plan, size: DenoiserSize, sharing: Sharing, *, dtype_byte
 
 def _step(plan: Plan, step: Step, size: DenoiserSize, sharing: Sharing, *, dtype_bytes: int) -> tuple[float, float]:
     """Bytes that one GPU sends, and FLOPs that it computes, in one step."""
+    channels = plan.geometry.latent_shape()[0]
     tokens, passes = plan.geometry.tokens(step.latent_frames), len(step.evaluated)
     has_halves = sharing.branches > 1 and passes > 1
     # a step of one branch has all ranks share its sequence
     degree = sharing.sequence if has_halves else sharing.ranks
     own_passes = 1 if has_halves else passes
+    velocity = tokens * prod(plan.geometry.patch_size) * channels * dtype_bytes
     sent = own_passes * _sequence_bytes(tokens, degree, size, dtype_bytes=dtype_bytes)
+    sent += own_passes * velocity * (degree - 1) / degree
     if has_halves:
-        channels = plan.geometry.latent_shape()[0]
-        sent += tokens * 4 * channels * dtype_bytes
+        sent += velocity
     if sharing.experts:
         sent += own_passes * size.block_weights * dtype_bytes * (sharing.ranks - 1) / sharing.ranks
     return sent, own_passes * size.forward_flops(tokens) / degree
@@ -88,14 +91,18 @@ def ways(ranks: int, sharing: Sharing) -> Iterator[Sharing]:
 
 def format_shared(prices: list[Shared], *, heads: int) -> str:
     """One line for each way to share."""
-    lines = [f"{'on several GPUs':<33}  weights  one layer  sent a step  share of time: " + ", ".join(LINKS)]
+    title = "on several GPUs"
+    width = max(len(title), *(len(one.sharing.flags()) for one in prices))
+    lines = [f"{title:<{width}}  weights  one layer  sent a step  share of time: " + ", ".join(LINKS)]
     for one in prices:
         if heads % one.sharing.ranks:
-            lines.append(f"{one.sharing.flags():<33}  {heads} attention heads do not divide by {one.sharing.ranks}")
+            lines.append(
+                f"{one.sharing.flags():<{width}}  {heads} attention heads do not divide by {one.sharing.ranks}"
+            )
             continue
         times = ", ".join(f"{one.share_of_time(link):.3f}" for link in LINKS)
         lines.append(
-            f"{one.sharing.flags():<33}  {_size(one.weights):>7}  {_size(one.activations):>9}  "
+            f"{one.sharing.flags():<{width}}  {_size(one.weights):>7}  {_size(one.activations):>9}  "
             f"{_size(one.sent / one.steps):>11}  {times}"
         )
     lines.append(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wan.commands import group_program
 from wan.errors import InvalidInput
 from wan.machine import Machine
 from wan.parallel.ranks import Ranks
@@ -101,6 +102,12 @@ def refuse_heads(sharing: Sharing, *, heads: int) -> None:
         )
 
 
+def refuse_few_tokens(sharing: Sharing, *, tokens: int) -> None:
+    """``InvalidInput`` when a GPU would have no token of the smallest sequence."""
+    if tokens < sharing.ranks:
+        raise InvalidInput(f"{sharing.flags()} shares {tokens} tokens among {sharing.ranks} GPUs; take a larger --size")
+
+
 def refuse_without_team(asked: Sharing, given: Sharing) -> None:
     """``InvalidInput`` where a command would leave out what the flags ask for."""
     if asked != given:
@@ -114,7 +121,7 @@ def refuse_ranks(sharing: Sharing, ranks: Ranks) -> None:
     if ranks.size == 1:
         raise InvalidInput(
             f"{sharing.flags()} needs {sharing.ranks} processes, one for each GPU; start them with "
-            f"`torchrun --nproc_per_node={sharing.ranks} generate.py ...`"
+            f"`{group_program('generate', sharing.ranks)} ...`"
         )
     asked = sharing.flags() or "the command"
     raise InvalidInput(
