@@ -24,7 +24,7 @@ from wan.errors import WanError
 from wan.runs import write_text_atomic
 
 NAME = "measure_decoding.py"
-PAGE = SOURCE_DIR / "docs" / "reliability.md"
+PAGES = (SOURCE_DIR / "docs" / "reliability.md", SOURCE_DIR / "docs" / "reliability.zh.md")
 BEGIN, END = "<!-- decoding:begin -->", "<!-- decoding:end -->"
 WAYS = {"stream": "frame by frame, into the encoder", "whole": "whole (diffusers), then encoded"}
 _STRIDE, _CHANNELS = (4, 8, 8), 16
@@ -35,7 +35,9 @@ def main(argv: Sequence[str]) -> None:
     parser = tool_parser(NAME, __doc__)
     parser.add_argument("--frames", type=int, nargs="+", default=[81, 161], help="4n + 1 (%(default)s)")
     parser.add_argument("--size", default="96*64", help="width*height, multiples of 8 (%(default)s)")
-    parser.add_argument("--update_docs", action="store_true", help=f"write the table into {PAGE.name}")
+    parser.add_argument(
+        "--update_docs", action="store_true", help="write the table into docs/reliability.md and .zh.md"
+    )
     parser.add_argument("--probe", choices=WAYS, help="one measurement, in this process")
     args = parser.parse_args(argv)
     width, height = (int(part) for part in args.size.split("*"))
@@ -50,9 +52,10 @@ def main(argv: Sequence[str]) -> None:
             lines.append(f"| {words} | {frames} | {args.size} | {memory / _MB:,.0f} MB | {seconds:.0f} |")
             print(lines[-1])
     if args.update_docs:
-        text = replace_between(PAGE.read_text(encoding="utf-8"), "\n".join(lines), begin=BEGIN, end=END)
-        write_text_atomic(PAGE, text)
-        print(f"updated {PAGE}")
+        for page in PAGES:
+            text = replace_between(page.read_text(encoding="utf-8"), "\n".join(lines), begin=BEGIN, end=END)
+            write_text_atomic(page, text)
+            print(f"updated {page}")
 
 
 def _in_fresh_process(way: str, frames: int, size: str) -> tuple[int, float]:

@@ -26,7 +26,7 @@ from wan.sampling.price import price, published_size
 from wan.tune.options import EFFICIENCY, GPUS
 
 NAME = "measure_resume_file.py"
-PAGE = SOURCE_DIR / "docs" / "reliability.md"
+PAGES = (SOURCE_DIR / "docs" / "reliability.md", SOURCE_DIR / "docs" / "reliability.zh.md")
 BEGIN, END = "<!-- resume-file:begin -->", "<!-- resume-file:end -->"
 RUNS = {"plain": [], "MagCache": ["--cache", "mag"], "SeaCache": ["--cache", "sea"]}
 GPU = "H100"
@@ -38,7 +38,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--size", nargs="+", default=["832*480", "1280*720"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where to write; default: the current folder")
-    parser.add_argument("--update_docs", action="store_true", help=f"write the table into {PAGE.name}")
+    parser.add_argument(
+        "--update_docs", action="store_true", help="write the table into docs/reliability.md and .zh.md"
+    )
     args = parser.parse_args(argv)
     lines = [
         f"| run | size | resume file | copied after a step | the run waits, median of {args.repeats} "
@@ -51,9 +53,10 @@ def main(argv: Sequence[str]) -> None:
             lines.append(_row(name, size, job, repeats=args.repeats, folder=args.folder or Path.cwd()))
             print(lines[-1])
     if args.update_docs:
-        text = replace_between(PAGE.read_text(encoding="utf-8"), "\n".join(lines), begin=BEGIN, end=END)
-        write_text_atomic(PAGE, text)
-        print(f"updated {PAGE}")
+        for page in PAGES:
+            text = replace_between(page.read_text(encoding="utf-8"), "\n".join(lines), begin=BEGIN, end=END)
+            write_text_atomic(page, text)
+            print(f"updated {page}")
 
 
 def _row(name: str, size: str, job: Job, *, repeats: int, folder: Path) -> str:
