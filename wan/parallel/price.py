@@ -108,7 +108,7 @@ def format_shared(prices: list[Shared], *, heads: int) -> str:
     lines.append(
         f"(per GPU, computed: {FLOPS_PER_SECOND / 1e12:g} TFLOP/s, "
         + ", ".join(f"{link} {rate / 1e9:g} GB/s" for link, rate in LINKS.items())
-        + "; weights of one expert's blocks; see docs/scale.md)"
+        + "; weights of one expert's blocks)"
     )
     return "\n".join(lines)
 
