@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test scale assault check lint types format clean
+.PHONY: help demo test scale assault check lint types advisories format clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,7 +26,7 @@ scale: $(VENV)/.installed-scale ## install Ray, for wan batch --engine ray and i
 assault: $(VENV)/.installed-dev ## try to break it: kills, full disks, broken and hostile files (under 20 minutes)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.assault $(PARTS)
 
-check: lint types test ## formatting, lint, types and tests
+check: lint types advisories test ## formatting, lint, types, known advisories of the dependencies, and tests
 
 lint: $(VENV)/.installed-dev ## formatting and lint, without changing a file
 	$(BIN)/ruff format --check
@@ -34,6 +34,9 @@ lint: $(VENV)/.installed-dev ## formatting and lint, without changing a file
 
 types: $(VENV)/.installed-dev ## types
 	$(BIN)/mypy
+
+advisories: $(VENV)/.installed-dev ## known advisories of the pinned dependencies, or the pins' dates without an index
+	$(BIN)/python tools/check_dependencies.py
 
 format: $(VENV)/.installed-dev ## format, and mend what ruff can mend
 	$(BIN)/ruff format

@@ -66,29 +66,37 @@ LAYERS = {
     "models": _PLANNED | {"prompt_text"},
     "loading": _PLANNED | {"commands", "models", "prompt_text", "runs"},
     "planning": _PLANNED | {"budgets", "commands", "runs"},
-    "job": _ASKED | {"device_kind", "image_input", "loading", "planning"},
+    "job": _ASKED | {"device_kind", "image_input", "loading", "parallel", "planning"},
     # files of others, read without trusting them
     "untrusted": set(),
     "runs": {"errors", "commands", "texts", "untrusted"},
     "analysis": _PLANNED | {"commands", "runs"},
     "conditioned": _PLANNED | {"models"},
-    "pipeline_checks": _PLANNED | {"loading", "machine", "models"},
-    "pipeline": _PLANNED | {"conditioned", "models", "loading", "machine", "pipeline_checks", "planning"},
+    # several processes; ranks and sharing are for the planning half
+    "parallel": _PLANNED | {"commands", "loading", "machine", "models"},
+    "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models"},
+    "pipeline": _PLANNED
+    | {"conditioned", "models", "loading", "machine", "parallel", "pipeline_args", "pipeline_checks", "pipeline_parts"}
+    | {"planning"},
+    "pipeline_parts": _PLANNED | {"loading", "models", "parallel", "pipeline_checks"},
+    "pipeline_args": _PLANNED | {"conditioned", "models"},
     **{name: _PLANNED | {"conditioned", "models", "pipeline", "pipeline_checks"} for name in _ENTRY},
-    "session": _PLANNED | {"conditioned", "job", "models", "loading", "pipeline"},
+    "session": _PLANNED | {"conditioned", "job", "models", "loading", "parallel", "pipeline"},
+    "following": _PLANNED | {"analysis", "job", "loading", "parallel", "session"},
     # a run that was stopped, found again
     "resuming": _ASKED | {"job", "loading", "runs"},
     "run_sections": _ASKED | {"job", "loading", "runs", "resuming"},
     "run_parts": _PLANNED | {"runs"},
     "folder_run": _ASKED
-    | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"},
+    | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"}
+    | {"parallel"},
     "decoding": _PLANNED | {"models", "loading", "request_checks", "runs"},
     "generation": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"}
-    | {"session"},
+    | {"following", "parallel", "session"},
     "batch": _ASKED
     | {"job", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "run_parts", "session"}
-    | {"folder_run", "generation"},
+    | {"folder_run", "generation", "parallel"},
     "tune": _ASKED
     | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED
@@ -96,7 +104,7 @@ LAYERS = {
     | {"run_sections"},
     "cli": _ASKED
     | {"console", "job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation"}
-    | {"instruments", "tune", "batch"},
+    | {"instruments", "parallel", "tune", "batch"},
     "__main__": {"cli"},
 }
 
@@ -104,6 +112,7 @@ MODEL_LIBRARIES = {"diffusers", "transformers"}
 MODEL_LIBRARY_USERS = (
     "wan.models",
     "wan.loading",
+    "wan.parallel.sequence",
     "wan.sampling.solvers",
     "wan.instruments.bench",
     "wan.instruments.arena.peers",
@@ -127,6 +136,9 @@ LIGHT_MODULES = (
     "wan.memory",
     "wan.texts",
     "wan.prompt_text",
+    "wan.parallel.price",
+    "wan.parallel.ranks",
+    "wan.parallel.sharing",
     "wan.pictures",
     "wan.request_checks",
     "wan.request",

@@ -15,12 +15,12 @@ FORBIDDEN = {"torchvision", "lpips", "piq", "pyiqa"}
 
 
 def pins(name: str) -> dict[str, str]:
-    """{package: version} of a requirements file; every line must be an exact pin with its reason."""
+    """{package: version} of a requirements file; every line must be an exact pin with its date and its reason."""
     found = {}
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith(("#", "-r ")):
-            match = re.fullmatch(r"([A-Za-z0-9_.-]+)==(\S+) +# \S.*", line)
-            assert match, f"{name}: {line!r} is not of the form package==version  # reason"
+            match = re.fullmatch(r"([A-Za-z0-9_.-]+)==(\S+) +# \d{4}-\d\d-\d\d: \S.*", line)
+            assert match, f"{name}: {line!r} is not of the form package==version  # YYYY-MM-DD: reason"
             found[canonicalize_name(match[1])] = match[2]
     return found
 

@@ -95,8 +95,8 @@ def test_a_missing_prompt_means_the_example() -> None:
         (["--task", "ti2v-5B", "--sample_guide_scale", "1", "2"], "takes one value for --task ti2v-5B, not 2"),
         (["--save_file", "video.avi"], "--save_file video.avi must end in .mp4"),
         (["--task", "t2i-14B", "--save_file", "a.mp4"], "--save_file a.mp4 must end in .png"),
-        (["--ulysses_size", "2"], "--ulysses_size is not available in this version"),
-        (["--dit_fsdp"], "--dit_fsdp is not available in this version"),
+        (["--ulysses_size", "0"], "--ulysses_size 0 is no number of GPUs"),
+        (["--dit_fsdp"], "--dit_fsdp is for several GPUs, and they share no work yet"),
         (["--use_prompt_extend"], "--use_prompt_extend is not available in this version"),
     ],
 )
@@ -119,5 +119,5 @@ def test_official_values_that_ask_for_nothing_are_accepted() -> None:
 
 def test_help_names_no_flag_that_does_not_work() -> None:
     text = request_parser().format_help()
-    assert "--cfg_truncate_steps" in text
-    assert "fsdp" not in text and "ulysses" not in text and "prompt_extend" not in text
+    assert "--cfg_truncate_steps" in text and "--ulysses_size" in text
+    assert "prompt_extend" not in text and "--ring_size" not in text

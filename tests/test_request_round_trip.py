@@ -80,11 +80,17 @@ MACHINES = st.builds(
     offload=maybe(st.sampled_from(OFFLOADS)),
     t5_cpu=st.booleans(),
     text_cache=maybe(PATHS),
+    prefetch_gib=maybe(st.floats(0.0, 1000.0)),
     vae_tiling=st.booleans(),
     attention=st.sampled_from(ATTENTIONS),
     batch_cfg=st.booleans(),
     compile=st.booleans(),
     ignore_memory_check=st.booleans(),
+    ulysses_size=st.integers(1, 64),
+    cfg_parallel=st.booleans(),
+    dit_fsdp=st.booleans(),
+    t5_fsdp=st.booleans(),
+    check_parallel=st.booleans(),
 )
 
 

@@ -64,13 +64,25 @@ def command_line(name: str, *words: str | Path) -> str:
     return " ".join([program(name), *map(quoted, words)])
 
 
-def replay_line(name: str, *words: str | Path) -> str:
-    """The same, for any folder: in a clone with the whole path of the program."""
-    if not in_clone():
-        return command_line(name, *words)
+def replay_line(name: str, *words: str | Path, processes: int = 1) -> str:
+    """The same, for any folder: in a clone with the whole path of the program; for several processes with torchrun."""
     door = (COMMANDS[name].door or "").split()
     assert door, name
-    return " ".join(["python", quoted(SOURCE_DIR / door[0]), *door[1:], *map(quoted, words)])
+    if in_clone():
+        start = [*_starter(processes), quoted(SOURCE_DIR / door[0]), *door[1:]]
+    else:
+        start = [*_starter(processes), "-m", program(name)] if processes > 1 else [program(name)]
+    return " ".join([*start, *map(quoted, words)])
+
+
+def group_program(name: str, processes: int) -> str:
+    """How this reader starts a command as several processes: ``torchrun --nproc_per_node=2 generate.py``."""
+    door = COMMANDS[name].door
+    return " ".join([*_starter(processes), door if door and in_clone() else f"-m wan {name}"])
+
+
+def _starter(processes: int) -> list[str]:
+    return ["python"] if processes == 1 else ["torchrun", f"--nproc_per_node={processes}"]
 
 
 def quoted(word: str | Path) -> str:

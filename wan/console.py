@@ -41,6 +41,12 @@ def lasting_streams() -> None:
     sys.stderr = _lasting(sys.stderr, is_original=sys.stderr is sys.__stderr__)
 
 
+def silent_streams() -> None:
+    """Drop what is written from now on: another process of the group says it."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
 def flush_streams() -> OSError | None:
     """Write what waits; the reason why standard output is not whole, None when it is or when its reader has gone."""
     for stream in (sys.stdout, sys.stderr):

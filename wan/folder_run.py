@@ -15,6 +15,7 @@ from wan.analysis.debug import ANALYSIS_FOLDER, REPORT_NAME, DebugRun
 from wan.commands import program
 from wan.job import Job
 from wan.loading.layouts import Checkpoint
+from wan.parallel.team import ALONE, Team
 from wan.pipeline import Pipeline
 from wan.run_parts import LastLatents, ResumeFile, Stopwatch
 from wan.run_sections import executed_forwards, run_metadata
@@ -36,7 +37,8 @@ Say = Callable[[str], None]
 class FolderRun:
     """The steps of one run, in the order in which they must not be lost: latents first, then the video.
 
-    ``loaded``: a session whose models are loaded already. ``observers`` see every step after the others.
+    It leads its ``team``, whose other ranks do their part in ``wan.following``. ``loaded``: a session whose models are
+    loaded already. ``observers`` see every step after the others.
     """
 
     job: Job
@@ -46,6 +48,7 @@ class FolderRun:
     record: RunRecord
     say: Say
     debug: DebugRun | None = None
+    team: Team = ALONE
     loaded: Session | None = None
     observers: Sequence[Observer] = ()
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
@@ -54,19 +57,19 @@ class FolderRun:
         """Make what is not there yet; the file that was made."""
         session = self.open_session(show_progress=show_progress)
         timer = StepTimer(device=session.device)
-        if self.latents_path.is_file() and not self.state_path.is_file():
-            latents = self._found(timer)
-        else:
-            latents = self._made(session, timer)
+        is_made = self.latents_path.is_file() and not self.state_path.is_file()
+        self.team.from_leader(lambda: not is_made)
+        latents = self._found(timer) if is_made else self._made(session, timer)
         return self.finish(session.pipeline, latents, timer)
 
     def open_session(self, *, show_progress: bool) -> Session:
         """The loaded session, or one of this run's own."""
         with self.stopwatch.measure("model_load"):
+            self.team.from_leader(lambda: self.seed)
             if self.loaded:
                 session = self.loaded.serving(self.job)
             else:
-                session = Session(self.job, checkpoint=self.checkpoint, show_progress=show_progress)
+                session = Session(self.job, checkpoint=self.checkpoint, show_progress=show_progress, team=self.team)
         self._warn_unknown_words(session.pipeline)
         return session
 
@@ -130,7 +133,7 @@ class FolderRun:
             "forwards": session.pipeline.forward_counter,
             "guard": guard,
         } | ({"probe": self.debug.probe} if self.debug else {})
-        start = self._snapshot(session.device)
+        start = self.team.from_leader(lambda: self._snapshot(session.device))
         if start is not None:
             start.restore_watched(watched)
             self.say(f"going on after step {start.steps_done} of {len(job.plan.steps)}")

@@ -18,7 +18,8 @@ from wan.loading.layouts import (
     served_tasks,
 )
 from wan.loading.prompt_length import cut_notices
-from wan.memory import refuse_too_little_memory, text_bytes
+from wan.memory import refuse_prefetch, refuse_too_little_memory, text_bytes
+from wan.parallel.sharing import NOTHING, refuse_few_tokens, refuse_heads, refuse_sharing, sharing_of
 from wan.planning.choose import plan_run
 from wan.request import DEFAULT_OUTPUT_DIR, Request
 from wan.request_checks import check_save_file, checked_request
@@ -67,6 +68,7 @@ class Job:
 
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says of the settings."""
+        sharing = sharing_of(self.request.machine)
         return {
             **settings_record(self.settings),
             "image": str(self.request.image) if self.request.image else None,
@@ -77,6 +79,7 @@ class Job:
             "dtype": self.request.machine.dtype or self.config.param_dtype,
             "batch_cfg": self.request.machine.batch_cfg,
             "compile": self.request.machine.compile,
+            **({} if sharing == NOTHING else {"several_gpus": sharing.flags()}),
         }
 
 
@@ -97,6 +100,7 @@ def prepare(
     request = checked_request(request)
     config = WAN_CONFIGS[_task(request, default_task, notices)]
     refuse_machine(request.machine, config)
+    refuse_sharing(request.machine)
     path = image_path(config, request.image, is_needed=needs_image)
     opened = picture if picture is not None or path is None else open_picture(path)
     notices += opened.notices if opened else ()
@@ -107,6 +111,8 @@ def prepare(
     settings = _settings(request, config, notices, has_image=path is not None)
     folder = known_checkpoint_dir(config, request.ckpt_dir)
     plan = plan_run(config, settings, geometry, ckpt_dir=folder)
+    fewest = min(geometry.tokens(step.latent_frames) for step in plan.steps)
+    refuse_few_tokens(sharing_of(request.machine), tokens=fewest)
     if request.machine.compile and plan.cache is not None and plan.cache.is_in_network:
         raise InvalidInput(COMPILED_CACHE.format(f"--cache {plan.cache.name}"))
     notices += shortcut_notices(settings)
@@ -142,6 +148,8 @@ def open_job_checkpoint(job: Job) -> Checkpoint:
     this machine's memory cannot hold it."""
     checkpoint = open_checkpoint(job.config, find_checkpoint_dir(job.config, job.request.ckpt_dir))
     machine = job.request.machine
+    refuse_heads(sharing_of(machine), heads=checkpoint.denoiser_size.num_heads)
+    refuse_prefetch(job.config, checkpoint.denoiser_size, machine)
     text = 0 if machine.text_cache else text_bytes(checkpoint.path)
     refuse_too_little_memory(job.config, checkpoint.denoiser_size, job.geometry, machine=machine, text=text)
     return checkpoint

@@ -12,7 +12,7 @@ OFFLOADS = ("none", "expert", "group")
 ATTENTIONS = ("auto", "native", "flash", "flash3", "sage", "xformers", "flex", "cudnn")
 DTYPE_NAMES = ("float32", "bfloat16", "float16")
 
-GROUP = "machine"
+GROUP, SEVERAL = "machine", "several GPUs (torchrun)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,9 +24,17 @@ class Machine:
     offload: str | None = flag(
         None,
         "none: both experts stay on the device; expert: one is in memory at a time; group: blocks visit the device in "
-        "turn, for small cards (expert; none for the demo model)",
+        "turn, for small cards (expert; none for the demo model, and with --dit_fsdp)",
         group=GROUP,
         choices=OFFLOADS,
+    )
+    prefetch_gib: float | None = flag(
+        None,
+        "host memory for the next expert, which is read during the last steps of the one before; 0: it is read when "
+        "its turn comes (what is free, with a GPU; 0 on a CPU)",
+        group=GROUP,
+        read=float,
+        metavar="GIB",
     )
     t5_cpu: bool = flag(False, "run the text encoder on the CPU", group=GROUP)
     text_cache: Path | None = flag(
@@ -41,14 +49,26 @@ class Machine:
         "C++ compiler",
         group=GROUP,
     )
-
     ignore_memory_check: bool = flag(
         False, "start also where this machine's memory and swap cannot hold the run", group=GROUP
     )
+    ulysses_size: int = flag(1, "GPUs that share the sequence of one branch", group=SEVERAL, read=int, metavar="N")
+    cfg_parallel: bool = flag(False, "each guidance branch on its own half of the GPUs", group=SEVERAL)
+    dit_fsdp: bool = flag(False, "spread the denoisers' weights over the GPUs", group=SEVERAL)
+    t5_fsdp: bool = flag(False, "spread the text encoder's weights over the GPUs", group=SEVERAL)
+    check_parallel: bool = flag(
+        False, "compare the first step with what one GPU computes, and stop if they differ", group=SEVERAL
+    )
+
+    @property
+    def processes(self) -> int:
+        """How many share the work of one video."""
+        return self.ulysses_size * (2 if self.cfg_parallel else 1)
 
     def offload_for(self, config: TaskConfig) -> str:
-        """The offloading that was asked for, or the one that suits the model: the small demo model stays in memory."""
-        return self.offload or ("none" if config.bundled_checkpoint else "expert")
+        """The offloading that was asked for, or the one that suits the model: what is small, or spread over several
+        GPUs, stays in memory."""
+        return self.offload or ("none" if config.bundled_checkpoint or self.dit_fsdp else "expert")
 
 
 def add_machine_flags(groups: Groups) -> None:

@@ -3,6 +3,7 @@
 The need is a lower bound (weights, one layer's activations, latents), so what is refused could not have worked.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from wan.machine import Machine
 from wan.sampling.geometry import Geometry
 from wan.sampling.price import DenoiserSize
 
+GIB = 2**30
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _CGROUPS = Path("/sys/fs/cgroup")
 _LATENT_COPIES = 4  # the latents, two predictions and the sample before in the solver
@@ -47,7 +49,8 @@ def need_of(config: TaskConfig, size: DenoiserSize, geometry: Geometry, *, machi
     ``text``: bytes of the text encoder.
     """
     width = BYTES[machine.dtype or config.param_dtype]
-    experts = 2 if config.has_two_experts and machine.offload_for(config) == "none" else 1
+    together = machine.offload_for(config) == "none" or (machine.prefetch_gib and device_kind(machine.device) == "cpu")
+    experts = 2 if config.has_two_experts and together else 1
     tokens = geometry.tokens(geometry.latent_frames)
     channels, frames, rows, columns = geometry.latent_shape()
     return Need(
@@ -56,6 +59,45 @@ def need_of(config: TaskConfig, size: DenoiserSize, geometry: Geometry, *, machi
         activations=tokens * (2 * size.dim + size.ffn_dim) * width
         + _LATENT_COPIES * 4 * channels * frames * rows * columns,
         text=text,
+    )
+
+
+def refuse_prefetch(config: TaskConfig, size: DenoiserSize, machine: Machine) -> None:
+    """``InvalidInput`` for a --prefetch_gib that no expert fits into, or where none is read during a run."""
+    asked = machine.prefetch_gib
+    if asked is None or asked == 0:
+        return
+    offload, need = machine.offload_for(config), expert_bytes(config, size, machine)
+    if not 0 < asked < math.inf:
+        raise InvalidInput(
+            f"--prefetch_gib {asked:g} must be 0 or more; give the GiB of host memory for the next expert"
+        )
+    if not config.has_two_experts or offload != "expert":
+        why = f"--offload {offload} reads none during a run" if config.has_two_experts else "this model has one expert"
+        raise InvalidInput(f"--prefetch_gib {asked:g} has nothing to read: {why}; leave it out")
+    if asked * GIB < need:
+        raise InvalidInput(
+            f"--prefetch_gib {asked:g} is less than the {need / GIB:.1f} GiB that the next expert takes; give at least "
+            f"{math.ceil(need / GIB)}, or 0 to read it when its turn comes"
+        )
+
+
+def expert_bytes(config: TaskConfig, size: DenoiserSize, machine: Machine) -> int:
+    """What the blocks of one expert take in memory, in the dtype that it computes in."""
+    return size.block_weights * BYTES[machine.dtype or config.param_dtype]
+
+
+def why_no_room(need: int, *, most_gib: float | None) -> str | None:
+    """Why an expert of ``need`` bytes is not prefetched now; None where there is room for it."""
+    import psutil
+
+    free = min(psutil.virtual_memory().available, machine_bytes())
+    room = free if most_gib is None else min(free, most_gib * GIB)
+    if need <= room:
+        return None
+    return (
+        f"the next expert is read when its turn comes, not before: it takes {need / GIB:.1f} GiB of host memory, and "
+        f"{room / GIB:.1f} GiB may be used or are free"
     )
 
 

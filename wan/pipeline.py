@@ -1,10 +1,9 @@
 """What the entry classes share: the official constructor, text encoding, sampling and decoding of one checkpoint."""
 
-import functools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, TypedDict, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from PIL import Image
@@ -15,26 +14,22 @@ from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.limits import resolve_seed
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
-from wan.loading.models import check_weights, load_image_encoder, load_vae, prepare_expert
-from wan.loading.text_source import TextSource
+from wan.loading.models import check_weights, load_image_encoder
 from wan.loading.vocabulary import read_vocabulary
 from wan.models.attention import check_attention
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.devices import DTYPES, explained_out_of_memory, pick_device
 from wan.models.engine import EXACT, Engine
-from wan.models.experts import ExpertPool, ExpertStore, KeptExperts, expert_store
+from wan.models.experts import ExpertPool
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.plan_cache import cache_of
 from wan.models.text import unknown_words
-from wan.pipeline_checks import (
-    at_least,
-    checked_texts,
-    input_notices,
-    refuse_multi_gpu,
-    refuse_offload,
-    refuse_other_entry,
-    warn,
-)
+from wan.parallel.crew import crew_of
+from wan.parallel.official import official_team
+from wan.parallel.team import Team
+from wan.pipeline_args import SamplingArgs
+from wan.pipeline_checks import at_least, checked_texts, input_notices, refuse_offload, refuse_other_entry, warn
+from wan.pipeline_parts import Parts
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
 from wan.sampling.geometry import Geometry
@@ -50,20 +45,6 @@ from wan.settings import settings_from
 from wan.shortcuts import ShortcutArgs, shortcuts_from
 
 CPU = torch.device("cpu")
-
-
-class SamplingArgs(TypedDict, total=False):
-    """The keyword arguments of ``Pipeline.sample_batch`` that need not be given."""
-
-    conditioning: Conditioning
-    offload: str | None
-    observers: Sequence[Observer]
-    wrap: WrapDenoiser
-    cache: CacheNetwork | None
-    completion: Completion | None
-    engine: Engine | None
-    solver: Solver | None
-    start: Snapshot | None
 
 
 class Pipeline:
@@ -92,33 +73,33 @@ class Pipeline:
         attention: str = "auto",
         vae_tiling: bool = False,
         text_cache: Path | None = None,
+        prefetch_gib: float | None = None,
+        team: Team | None = None,
     ) -> None:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
-        ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed.
-        ``init_on_cpu`` and ``convert_model_dtype`` change nothing: weights go to their device in their dtype at once.
+        ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed;
+        ``prefetch_gib``: see ``may_prefetch``; ``team``: the processes that share the work, instead of ``rank``,
+        ``use_sp`` and the two ``fsdp``. ``init_on_cpu`` and ``convert_model_dtype`` change nothing.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
-        refuse_multi_gpu(rank=rank, t5_fsdp=t5_fsdp, dit_fsdp=dit_fsdp, use_sp=use_sp)
         refuse_other_entry(config, self.entry)
-        self.config = config
+        self.config, self.forward_counter = config, ForwardCounter()
         self.device = pick_device(device or (f"cuda:{device_id}" if torch.cuda.is_available() else None))
         self.dtype = DTYPES[dtype or config.param_dtype]
-        self.forward_counter = ForwardCounter()
         refuse_offload(offload, self.device)
         check_attention(attention, device=self.device, dtype=self.dtype)
         engine.check(self.device, offload=offload)
+        self.team = team or official_team(rank, t5_fsdp, dit_fsdp, use_sp, device=self.device)
         self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
         check_weights(self._checkpoint)
-        text_device, text_dtype = CPU if t5_cpu else self.device, at_least(torch.bfloat16, self.dtype)
-        self._texts = TextSource(self._checkpoint, dtype=text_dtype, device=text_device, cache_dir=text_cache)
-        self._vae = load_vae(self._checkpoint, device=self.device, tiling=vae_tiling)
+        self._crew = crew_of(self.team, heads=self._checkpoint.denoiser_size.num_heads)
+        parts = Parts(self._checkpoint, self.team, self._crew, self.dtype, self.device)
+        self._texts = parts.texts(CPU if t5_cpu else self.device, cache_dir=text_cache)
+        self._vae = parts.vae(tiling=vae_tiling)
+        self._experts = parts.experts(attention=attention, prefetch_gib=prefetch_gib)
         self._asked_offload, self._offload = offload, offload or "expert"
-        self._prepare_expert = functools.partial(
-            prepare_expert, self._checkpoint, dtype=self.dtype, attention=attention
-        )
-        self._kept_experts = KeptExperts(self._prepare_expert, device=self.device)
         self._engine, self._turn = engine, threading.Lock()
 
     def encode(self, prompt: str, negative_prompt: str = "", *, offload: str | None = None) -> Contexts:
@@ -135,7 +116,7 @@ class Pipeline:
     def embed(self, texts: Iterable[str], *, offload: str | None = None) -> dict[str, Tensor]:
         """The embeddings (1, T, D) of each text; the encoder is dropped afterwards, as ``encode`` says."""
         with self._turn:
-            found = {text: self._texts.embed(text).to(self.device) for text in texts}
+            found = self._crew.encoded(lambda: {text: self._texts.embed(text).to(self.device) for text in texts})
             if (offload or self._offload) != "none":
                 self._texts.drop()
         return found
@@ -146,12 +127,17 @@ class Pipeline:
             raise InvalidInput(f"{self.config.name} makes videos from text alone; leave the image out")
         return TEXT_ONLY
 
+    def conditioning(self, image: Image.Image | None, geometry: Geometry) -> Conditioning:
+        """The same on every rank, encoded by rank 0."""
+        return self.team.from_leader(lambda: self.condition(image, geometry))
+
     def sample(self, plan: Plan, contexts: Contexts, *, seed: int, **how: Unpack[SamplingArgs]) -> Tensor:
         """Latents (C, F, h, w), float32, for a plan and a seed; the noise is drawn for all latent frames at once.
 
         The rest is as in ``sample_batch``.
         """
-        return self.sample_batch(plan, contexts, noise=self.noise(plan.geometry, seed)[None], **how)[0]
+        noise = self.team.from_leader(lambda: self.noise(plan.geometry, seed))
+        return self.sample_batch(plan, contexts, noise=noise[None], **how)[0]
 
     def noise(self, geometry: Geometry, seed: int) -> Tensor:
         """The noise (C, L, h, w) that a seed means."""
@@ -178,23 +164,23 @@ class Pipeline:
     ) -> Tensor:
         """Latents (B, C, F, h, w), float32, for noise (B, C, L, h, w) and text embeddings (B, T, D) per branch.
 
-        ``offload`` (default: the constructor's): none keeps both experts on the device, expert drops one when its stage
-        ends, group moves its blocks. ``wrap`` puts a cache around the denoisers (``wan.models.cache``); ``cache`` on
-        their networks (``wan.models.network_cache``), ``completion`` and ``solver`` stand in for the plan's, ``engine``
-        for the constructor's. ``start``: where an interrupted run goes on. Another thread's call waits for this one.
+        ``offload`` (default: the constructor's): see ``wan.models.experts``. ``wrap`` puts a cache around the denoisers
+        (``wan.models.cache``); ``cache`` on their networks (``wan.models.network_cache``), ``completion``, ``solver``
+        stand in for the plan's, ``engine`` for the constructor's. ``start``: where an interrupted run goes on.
         """
-        planned, mode = cache_of(plan), offload or self._offload
+        planned, mode = cache_of(plan, agreement=self._crew.agreement(plan)), offload or self._offload
         network = cache or planned.network
-        engine = (engine or self._engine).for_run(mode, cached=network is not uncached)
+        engine = (engine or self._engine).for_run(mode, cached=network is not uncached, spread=self._crew.is_spread)
+        shares = self._crew.shares(plan, engine.evaluate, network, dtype=self.dtype, counter=self.forward_counter)
         left = plan if start is None else start.remaining(plan)
         experts: Experts = ExpertPool(
-            self._expert_store(mode, left),
+            store := self._experts.of_run(mode, left.stages),
             steps=plan.steps[-1].index + 1,
-            evaluate=engine.evaluate,
+            evaluate=shares.evaluate,
             count=self.forward_counter,
             bind=conditioning.bind,
-            wrap=lambda denoiser: wrap(planned.wrap(denoiser)),
-            cache=network,
+            wrap=shares.wrap(lambda denoiser: wrap(planned.wrap(denoiser))),
+            cache=shares.network,
             set_up=engine.set_up,
         )
         state = begin(plan, noise=noise, solver=solver or make_solver(plan), latent_input=conditioning.latent_input)
@@ -208,18 +194,18 @@ class Pipeline:
                 experts=experts,
                 latent_input=conditioning.latent_input,
                 completion=completion or completion_for(plan.frame_completion),
-                observers=observers,
+                observers=[*observers, *store.observers],
             )
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
         with explained_out_of_memory(), self._turn:  # the VAE remembers frames while it decodes
-            return self._vae.decode(latents.to(self.device))
+            return self._vae().decode(latents.to(self.device))
 
     def decode_frames(self, latents: Tensor) -> Iterator[Tensor]:
         """The same piece by piece, (3, n, H, W): memory does not grow with the length of the video."""
         with explained_out_of_memory(), self._turn:
-            yield from self._vae.frames(latents.to(self.device))
+            yield from self._vae().frames(latents.to(self.device))
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` that this checkpoint's tokenizer does not know."""
@@ -245,7 +231,8 @@ class Pipeline:
         offload_model: bool,
         observers: Sequence[Observer],
     ) -> Tensor:
-        """What every ``generate`` does once it knows the video's shape: a video (3, N, H, W)."""
+        """What every ``generate`` does once it knows the video's shape: a video (3, N, H, W); None on other ranks than
+        0, as in the official code."""
         offload = self._asked_offload or ("expert" if offload_model else "none")
         texts, seed = checked_texts(prompt, negative_prompt or self.config.sample_neg_prompt), resolve_seed(seed)
         settings = settings_from(
@@ -260,7 +247,7 @@ class Pipeline:
         plan = plan_run(self.config, settings, geometry, ckpt_dir=self._checkpoint.path)
         for notice in (*plan.notices, *input_notices(self._texts, self.device, texts, seed)):
             warn(notice)
-        conditioning = self.condition(image, geometry)
+        conditioning = self.conditioning(image, geometry)
         contexts = self.encode(*texts.values(), offload=offload)
         latents = self.sample(
             plan,
@@ -270,20 +257,14 @@ class Pipeline:
             offload=offload,
             observers=[CollapseGuard(plan, warn), *observers],
         )
-        return self.decode(latents)
+        return self.decode(latents) if self.team.leads else None  # type: ignore[return-value]
 
     def _encode_video(self, video: Tensor) -> Tensor:
         """A video (3, N, H, W) in [-1, 1] to normalised latents (C, F, h, w)."""
         with self._turn:
-            return self._vae.encode(video.to(self.device))
+            return self._vae().encode(video.to(self.device))
 
     def _encode_image(self, pixels: Tensor) -> Tensor:
         """An image (3, H, W) in [-1, 1] to CLIP features (1, N, D); the encoder is dropped."""
         dtype = at_least(torch.float16, self.dtype)
         return load_image_encoder(self._checkpoint, dtype=dtype, device=self.device).encode(pixels.to(self.device))
-
-    def _expert_store(self, mode: str, plan: Plan) -> ExpertStore:
-        if mode == "none":
-            return self._kept_experts
-        self._kept_experts.clear()
-        return expert_store(mode, self._prepare_expert, device=self.device, order=[one.expert for one in plan.stages])

@@ -11,9 +11,11 @@ from wan.limits import seed_notice
 from wan.loading.prompt_length import notices_of
 from wan.loading.text_source import TextSource
 from wan.machine import OFFLOADS, Machine
+from wan.memory import why_no_room
 from wan.models.attention import check_attention
 from wan.models.devices import DTYPES
 from wan.models.engine import check_compile
+from wan.sampling.price import DenoiserSize
 from wan.texts import checked_prompt
 
 
@@ -60,13 +62,17 @@ def input_notices(source: TextSource, device: torch.device, texts: Mapping[str, 
     ]
 
 
-def refuse_multi_gpu(*, rank: int, t5_fsdp: bool, dit_fsdp: bool, use_sp: bool) -> None:
-    """``InvalidInput`` for the official parameters that ask for several GPUs."""
-    asked = [name for name, value in {"t5_fsdp": t5_fsdp, "dit_fsdp": dit_fsdp, "use_sp": use_sp}.items() if value]
-    if rank or asked:
-        raise InvalidInput(
-            f"{', '.join(asked) or f'rank={rank}'} needs several GPUs, which this version does not run on; leave it out"
-        )
+def may_prefetch(asked_gib: float | None, size: DenoiserSize, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the next expert is read before its turn; where it has no room, that is said.
+
+    ``asked_gib``: host memory for it. None: what is free, and nothing on a CPU, whose one memory holds both then.
+    """
+    if asked_gib == 0 or (asked_gib is None and device.type == "cpu"):
+        return False
+    reason = why_no_room(size.block_weights * dtype.itemsize, most_gib=asked_gib)
+    if reason:
+        warn(reason)
+    return reason is None
 
 
 def warn(sentence: str) -> None:

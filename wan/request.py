@@ -14,7 +14,7 @@ from wan.commands import replay_line
 from wan.configs import WAN_CONFIGS, parse_size
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, argv_of, as_text, flag, make_parser, values_of
-from wan.machine import DTYPE_NAMES, Machine, add_machine_flags, machine_as_argv, machine_of
+from wan.machine import DTYPE_NAMES, SEVERAL, Machine, add_machine_flags, machine_as_argv, machine_of
 from wan.machine import GROUP as MACHINE
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.shortcuts import GROUP as SHORTCUTS
@@ -25,9 +25,6 @@ DEFAULT_OUTPUT_DIR = Path("outputs")
 
 # official flags whose machinery is not in this version, with the value that asks for nothing
 NOT_YET = {
-    "ulysses_size": 1,
-    "t5_fsdp": False,
-    "dit_fsdp": False,
     "use_prompt_extend": False,
     "prompt_extend_method": None,
     "prompt_extend_model": None,
@@ -187,12 +184,12 @@ class Request:
         lasting = self.lasting(seed=seed)
         output_dir = self.output_dir if self.output_dir == DEFAULT_OUTPUT_DIR else lasting.output_dir
         again = replace(lasting, output_dir=output_dir, save_file=None, overwrite=False)
-        return replay_line("generate", *again.argv())
+        return replay_line("generate", *again.argv(), processes=self.machine.processes)
 
 
 def add_request_flags(groups: Groups, *, leave_out: Collection[str] = ()) -> None:
     """Every flag of a request, official ones included that this version refuses."""
-    groups.order(WHAT, SAMPLING, SHORTCUTS, MACHINE, OUTPUT, DEBUG)
+    groups.order(WHAT, SAMPLING, SHORTCUTS, MACHINE, SEVERAL, OUTPUT, DEBUG)
     add_flags(groups, Request, leave_out=leave_out)
     add_shortcut_flags(groups)
     add_machine_flags(groups)

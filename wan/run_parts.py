@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from wan.runs.host_copies import HostCopies
 from wan.runs.state_file import Packed
 from wan.sampling.carried import Carries
 from wan.sampling.observers import Observer, StepEvent
@@ -29,8 +30,8 @@ class LastLatents(Observer):
 class ResumeFile(Observer):
     """Puts everything that the run carries on disk after every step: one file, replaced in place.
 
-    A step waits only until the state is copied; a thread writes it while the next step runs. ``watched``: what counts
-    and measures beside the run, by name. It stands last among the observers; ``close`` it.
+    A step waits only until what has changed of the state is copied; a thread writes it while the next step runs.
+    ``watched``: what counts and measures beside the run, by name. It stands last among the observers; ``close`` it.
     """
 
     def __init__(self, path: Path, *, run: str, watched: Mapping[str, Carries], warn: Callable[[str], None]) -> None:
@@ -38,6 +39,7 @@ class ResumeFile(Observer):
         self._run = run
         self._watched = watched
         self._warn = warn
+        self._copies = HostCopies()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="resume-file")
         self._writing: Future[None] | None = None
         self._has_failed = False
@@ -48,7 +50,7 @@ class ResumeFile(Observer):
     def keep(self, snapshot: Snapshot) -> None:
         """Put that state on disk, when the one before is there."""
         self.wait()
-        packed = Packed.of({name: getattr(snapshot, name) for name in Snapshot.__slots__})
+        packed = Packed.of({name: getattr(snapshot, name) for name in Snapshot.__slots__}, copies=self._copies)
         self._writing = self._thread.submit(packed.write, self.path, run=self._run)
 
     def wait(self) -> None:

@@ -24,6 +24,8 @@ from wan.models.denoiser import batched, one_by_one
 from wan.models.devices import pick_device
 from wan.models.engine import Engine
 from wan.models.network_cache import CacheNetwork
+from wan.parallel.sharing import refuse_without_team, sharing_of
+from wan.parallel.team import ALONE, Team
 from wan.pipeline import Pipeline
 from wan.sampling.geometry import Geometry
 from wan.sampling.guidance import Branch
@@ -63,16 +65,19 @@ class Sampled:
 class Session:
     """One checkpoint on one device, as a job's ``machine`` says; prompts, seeds and plans are given run by run."""
 
-    def __init__(self, job: Job, *, checkpoint: Checkpoint | None = None, show_progress: bool = True) -> None:
+    def __init__(
+        self, job: Job, *, checkpoint: Checkpoint | None = None, show_progress: bool = True, team: Team = ALONE
+    ) -> None:
         """Raises what the entry class raises for a checkpoint or device that cannot be used.
 
-        ``checkpoint``: the job's, when the caller has opened it before.
+        ``checkpoint``: the job's, when the caller has opened it before. ``team``: the processes that share the work.
         """
         silence_loading_bars()
         machine = job.request.machine
+        refuse_without_team(sharing_of(machine), team.sharing)
         self.config = job.config
         self.checkpoint = checkpoint or open_job_checkpoint(job)
-        self.device = pick_device(machine.device)
+        self.device = pick_device(machine.device) if team.is_alone else team.device
         entry: type[Pipeline] = getattr(wan, job.config.entry)
         self.pipeline = entry(
             job.config,
@@ -85,6 +90,8 @@ class Session:
             attention=machine.attention,
             vae_tiling=machine.vae_tiling,
             text_cache=machine.text_cache,
+            prefetch_gib=machine.prefetch_gib,
+            team=team,
         )
         self._image = job.image
         self._negative_prompt = job.negative_prompt
@@ -174,7 +181,7 @@ class Session:
     def conditioning(self, geometry: Geometry) -> Conditioning:
         """What the job's image conditions in a video of that shape, encoded once for each shape."""
         if geometry not in self._conditionings:
-            self._conditionings[geometry] = self.pipeline.condition(self._image, geometry)
+            self._conditionings[geometry] = self.pipeline.conditioning(self._image, geometry)
         return self._conditionings[geometry]
 
 

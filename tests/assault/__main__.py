@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.assault.document import update_document
+from tests.assault.document import DOCUMENTS, update_document
 from tests.assault.parts import PARTS
 from tests.assault.trials import Outcome, as_table, run_part, say
 
@@ -38,7 +38,8 @@ def main(argv: Sequence[str]) -> int:
     table, minutes = as_table(outcomes), (time.monotonic() - start) / 60
     print(f"\n{table}\n\n{minutes:.1f} minutes")
     if args.update_docs:
-        update_document(table, minutes=minutes)
+        for document in DOCUMENTS:
+            update_document(table, minutes=minutes, document=document)
     failures = [f"{one.part.name}: {name}: {fault}" for one in outcomes for name, fault in one.faults.items()]
     print("\n".join(["", f"{len(failures)} failed:", *failures]) if failures else "nothing failed")
     return 1 if failures else 0

@@ -1,13 +1,14 @@
-"""Puts the assault's table into docs/reliability.md, between its markers."""
+"""Puts the assault's table into docs/reliability.md and its Chinese twin, between their markers."""
 
 import os
 from pathlib import Path
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCUMENTS = (_DOCS / "reliability.md", _DOCS / "reliability.zh.md")
 BEGIN, END = "<!-- assault:begin -->", "<!-- assault:end -->"
 
 
-def update_document(table: str, *, minutes: float, document: Path = DOCUMENT) -> None:
+def update_document(table: str, *, minutes: float, document: Path) -> None:
     """Replace what stands between the markers; ValueError when they are not there."""
     text = document.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)

@@ -1,12 +1,12 @@
-"""Part ``inputs``: broken checkpoints, broken files of runs and hostile texts, given to the commands that read them."""
+"""Part ``inputs``: broken checkpoints, files of runs, pictures and texts, given to the commands that read them."""
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from tests.assault import bad_checkpoints, bad_files, checkpoint_assault
+from tests.assault import bad_checkpoints, bad_files, bad_pictures, checkpoint_assault
 from tests.assault.trials import Plan, Trial
 from wan.cli.main import run
 
@@ -14,8 +14,9 @@ CHECKED = (
     "Broken checkpoints (shards, headers, dtypes, shapes, keys, indices, configs, tokenizers, pickles with a payload) "
     "given to `doctor`, a dry run and `generate`; broken latents, debug steps and records given to `compare`, "
     "`continuity`, `report` and `decode`; prompts and prompt files with NUL, 1 MB lines and bytes that are not UTF-8 "
-    "given to `generate`, `compare`, `tune` and `bench arena`: exit code 2 in one sentence, no payload run, no file "
-    "left."
+    "given to `generate`, `compare`, `tune` and `bench arena`; pictures that are cut, flipped, too large, of another "
+    "kind or no files given to `generate --image`: exit code 2 in one sentence (some flipped pictures are pictures "
+    "still, and are taken), no payload run, no file left."
 )
 SAMPLE = 12
 """Every broken checkpoint and file has a test of its own beside this part."""
@@ -52,7 +53,7 @@ _EMPTY = ("nothing", "white space", "comments")
 
 def plan(folder: Path, sample: bool) -> Plan:
     """The trials of this part; they look at what is printed, so one after the other."""
-    trials = [*_checkpoints(folder), *_files(folder)]
+    trials = [*_checkpoints(folder), *_files(folder), *_pictures(folder)]
     trials = trials[:: len(trials) // SAMPLE] if sample else trials
     return Plan(trials=[*trials, *_texts(folder)], workers=1)
 
@@ -75,6 +76,23 @@ def _files(folder: Path) -> list[Trial]:
         return None if outcome == checkpoint_assault.REFUSED else f"{outcome}: {sentence}"
 
     return [Trial(case.name, lambda c=case: attack(c)) for case in bad_files.all_file_cases()]
+
+
+def _pictures(folder: Path) -> list[Trial]:
+    def attack(case: bad_pictures.PictureCase, number: int) -> str | None:
+        place = folder / "pictures" / str(number)
+        place.mkdir(parents=True)
+        case.make(place / "picture.png")
+        words = ["--task", "i2v-A14B", "--prompt", "a dog", "--image", str(place / "picture.png"), "--dry_run"]
+        words += ["--output_dir", str(place / "made")]
+        with remembered(place) as left, redirect_stdout(StringIO()), redirect_stderr(StringIO()) as errors:
+            code = run("generate", words)
+        if code == 0 and case.may_pass:
+            return left()
+        return unlike_refusal(code, errors.getvalue()) or left()
+
+    cases = bad_pictures.all_picture_cases()
+    return [Trial(f"picture, {case.name}", lambda c=case, n=n: attack(c, n)) for n, case in enumerate(cases)]
 
 
 def _texts(folder: Path) -> list[Trial]:
@@ -123,11 +141,26 @@ def _texts(folder: Path) -> list[Trial]:
 
 def refused_in(command: str, words: Sequence[str], place: Path) -> str | None:
     """The fault of a command that had to refuse: exit code 2, one sentence, nothing written in ``place``."""
-    before, errors = set(place.rglob("*")), StringIO()
-    with redirect_stdout(StringIO()), redirect_stderr(errors):
+    with remembered(place) as left, redirect_stdout(StringIO()), redirect_stderr(StringIO()) as errors:
         code = run(command, list(words))
-    sentence = errors.getvalue()
+    return unlike_refusal(code, errors.getvalue()) or left()
+
+
+def unlike_refusal(code: int, sentence: str) -> str | None:
+    """What an exit code and what was said have of anything else than a refusal in one sentence."""
     if code != 2 or sentence.count("\n") != 1 or "Traceback" in sentence:
         return f"ended with {code} and said {sentence[:300]!r}"
-    left = sorted(path.name for path in set(place.rglob("*")) - before)
-    return f"left {', '.join(left)}" if left else None
+    return None
+
+
+@contextmanager
+def remembered(place: Path) -> Iterator[Callable[[], str | None]]:
+    """Hands out a function that names what was made in a folder, or a TRAPPED file in the current one, since then."""
+    before, trap = set(place.rglob("*")), Path("TRAPPED")
+    trap.unlink(missing_ok=True)
+
+    def left() -> str | None:
+        made = sorted(path.name for path in set(place.rglob("*")) - before) + [trap.name] * trap.exists()
+        return f"left {', '.join(made)}" if made else None
+
+    yield left

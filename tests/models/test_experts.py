@@ -1,4 +1,4 @@
-"""Where experts are while they do not work: kept, dropped, prefetched or spread in groups; the result is the same."""
+"""Where experts are while they do not work: kept, dropped or spread in groups; the result is the same."""
 
 import threading
 
@@ -18,8 +18,6 @@ from wan.models.experts import (
     GroupedExperts,
     HeldOver,
     KeptExperts,
-    PrefetchedExperts,
-    expert_store,
 )
 from wan.models.fixed_inputs import SetUp, nothing_kept
 from wan.sampling.completion import repeat
@@ -86,7 +84,7 @@ def run(store: ExpertStore, *observers: Observer, set_up: SetUp = EXACT.set_up) 
             ),
             latent_input=TextOnly(),
             completion=repeat,
-            observers=observers,
+            observers=[*observers, *store.observers],
         )
 
 
@@ -124,37 +122,6 @@ def test_dropped_experts_free_their_weights(expected: Tensor) -> None:
     assert [model.device.type for model in models] == [NOWHERE.type] * 2
 
 
-def test_the_next_expert_is_read_while_the_first_works(expected: Tensor) -> None:
-    library = Library()
-    read_at_step: list[list[Expert]] = []
-
-    class Watch(Observer):
-        def on_step_end(self, event: StepEvent) -> None:
-            read_at_step.append(list(library.reads))
-
-    store = PrefetchedExperts(library.prepare, device=CPU, order=ORDER)
-    assert torch.equal(run(store, Watch()), expected)
-    assert library.reads == ORDER
-    assert library.threads[0] == "MainThread" and library.threads[1].startswith("prefetch")
-    assert read_at_step[-1] == ORDER
-
-
-def test_an_error_while_prefetching_reaches_the_run() -> None:
-    library = Library()
-
-    def prepare(expert: Expert) -> Fill:
-        if expert is Expert.HIGH_NOISE:
-            return library.prepare(expert)
-
-        def fill(device: torch.device) -> torch.nn.Module:
-            raise OSError("the disk is gone")
-
-        return fill
-
-    with pytest.raises(OSError, match="the disk is gone"):
-        run(PrefetchedExperts(prepare, device=CPU, order=ORDER))
-
-
 def test_grouped_experts_give_the_same(expected: Tensor) -> None:
     library = Library()
     made = run(GroupedExperts(library.prepare, device=CPU), set_up=EXACT.for_run("group").set_up)
@@ -164,12 +131,10 @@ def test_grouped_experts_give_the_same(expected: Tensor) -> None:
     assert torch.equal(run(GroupedExperts(Library().prepare, device=CPU), set_up=nothing_kept), made)
 
 
-@pytest.mark.parametrize("kind", [DroppedExperts, PrefetchedExperts])
-def test_an_expert_that_works_in_two_stages_in_a_row_is_read_once(kind: type[DroppedExperts]) -> None:
+def test_an_expert_that_works_in_two_stages_in_a_row_is_read_once() -> None:
     library = Library()
     order = [Expert.HIGH_NOISE, Expert.HIGH_NOISE, Expert.LOW_NOISE, Expert.LOW_NOISE]
-    inner = kind(library.prepare, device=CPU, **({"order": ORDER} if kind is PrefetchedExperts else {}))
-    store, models = HeldOver(inner, order=order), []
+    store, models = HeldOver(DroppedExperts(library.prepare, device=CPU), order=order), []
     for expert in order:
         models.append(store.take(expert))
         assert models[-1].device == CPU
@@ -177,14 +142,6 @@ def test_an_expert_that_works_in_two_stages_in_a_row_is_read_once(kind: type[Dro
     assert library.reads == ORDER
     assert models[0] is models[1] and models[2] is models[3]
     assert [model.device for model in models] == [NOWHERE] * 4
-
-
-def test_what_is_used_where() -> None:
-    prepare = Library().prepare
-    assert type(expert_store("expert", prepare, device=CPU, order=ORDER)) is DroppedExperts
-    assert type(expert_store("expert", prepare, device=torch.device("mps"), order=ORDER)) is PrefetchedExperts
-    assert type(expert_store("group", prepare, device=torch.device("mps"), order=ORDER)) is GroupedExperts
-    assert type(expert_store("expert", prepare, device=CPU, order=[ORDER[0], *ORDER])) is HeldOver
 
 
 def test_a_denoiser_lets_go_of_its_model_after_the_stage() -> None:

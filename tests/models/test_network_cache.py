@@ -92,7 +92,7 @@ def test_a_diffusers_cache_leaves_something_out_and_nothing_behind(
     assert made.flops < plain.flops and not torch.equal(made.latents, plain.latents)
     # these leave out attention alone, so every forward still reaches the end of the last block
     assert (made.forwards == plain.forwards) == (name == "pab")
-    for model in session.pipeline._kept_experts._models.values():
+    for model in session.pipeline._experts._kept._models.values():
         assert all("forward" not in module.__dict__ for module in model.modules())
         assert all(not module._forward_hooks for module in model.modules())
         assert not model.is_cache_enabled

@@ -70,7 +70,7 @@ def sample(session: Session, plan: Plan, **more: Any) -> Sampled:
 
 
 def models(session: Session) -> list[WanTransformer3DModel]:
-    return list(session.pipeline._kept_experts._models.values())
+    return list(session.pipeline._experts._kept._models.values())
 
 
 @pytest.mark.parametrize("cache", OFF)

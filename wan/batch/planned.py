@@ -18,6 +18,7 @@ from wan.batch.segments import Entry
 from wan.errors import WanError
 from wan.job import Job, open_job_checkpoint, prepare
 from wan.machine import Machine
+from wan.parallel.sharing import NOTHING, refuse_without_team, sharing_of
 from wan.request import DEFAULT_OUTPUT_DIR, Request, parse_request
 from wan.request_checks import checked_request
 from wan.runs.folders import prompt_slug
@@ -100,6 +101,7 @@ class Planner:
 
     def _made(self, request: Request) -> _Template:
         job = prepare(request)
+        refuse_without_team(sharing_of(request.machine), NOTHING)
         session = session_of(job)
         return _Template(
             task=job.config.name,

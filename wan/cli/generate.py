@@ -10,7 +10,10 @@ from wan.flags import Groups, Parser, make_parser
 from wan.job import Job, cut_texts, open_job_checkpoint, prepare
 from wan.loading.layouts import find_checkpoint_dir
 from wan.loading.vocabulary import read_vocabulary
-from wan.memory import BYTES, need_of, why_too_little
+from wan.memory import BYTES, need_of, refuse_prefetch, why_too_little
+from wan.parallel.price import format_shared, shared_price, ways
+from wan.parallel.ranks import ranks_here
+from wan.parallel.sharing import NOTHING, refuse_heads, refuse_ranks, sharing_of
 from wan.request import OUTPUT, add_request_flags, request_of
 from wan.request_checks import refuse_bad_folders
 from wan.resuming import earlier_run
@@ -29,9 +32,11 @@ def main(argv: Sequence[str]) -> None:
         list_vocabulary(job)
         return
     refuse_bad_folders(job.request)
+    _check_nproc(args.nproc, job, is_dry=args.dry_run)
     if args.dry_run:
-        dry_run(job)
+        dry_run(job, nproc=args.nproc)
     else:
+        refuse_ranks(sharing_of(job.request.machine), ranks_here())
         # imported here: torch, diffusers and transformers take seconds that --help and --dry_run need not wait for
         from wan.generation import generate
 
@@ -58,13 +63,19 @@ def build_parser() -> Parser:
         help="with --resume: go on although code, versions or device have changed (not bit-equal)",
     )
     output.add_argument("--dry_run", action="store_true", help="print the plan and its price, load nothing")
+    output.add_argument(
+        "--nproc",
+        type=int,
+        metavar="N",
+        help="with --dry_run: what N GPUs would need, send and take, for each way to share",
+    )
     output.add_argument("--quiet", action="store_true", help="print errors only")
     output.add_argument("--list_vocabulary", action="store_true", help="print the words that t2v-demo knows")
     return parser
 
 
-def dry_run(job: Job) -> None:
-    """Print the plan and its price; no weight is loaded, not even torch is imported."""
+def dry_run(job: Job, *, nproc: int | None = None) -> None:
+    """Print the plan and its price; no weight is loaded, not even torch is imported. ``nproc``: GPUs to price it on."""
     machine, notices = job.request.machine, list(job.notices)
     if job.request.ckpt_dir or job.config.bundled_checkpoint:
         checkpoint = open_job_checkpoint(job)
@@ -72,11 +83,20 @@ def dry_run(job: Job) -> None:
         notices += cut_texts(job, checkpoint)
     else:
         size = published_size(job.config)
+        refuse_heads(sharing_of(machine), heads=size.num_heads)
+        refuse_prefetch(job.config, size, machine)
         # only a notice: without a checkpoint a plan is priced, perhaps for another machine
         reason = why_too_little(need_of(job.config, size, job.geometry, machine=machine), machine)
         notices += [reason] if reason else []
     tag = price(job.plan, size)
-    for line in (*notices, format_plan(job.plan), format_price(tag), *_resume_line(job, size)):
+    lines = (
+        *notices,
+        format_plan(job.plan),
+        format_price(tag),
+        *_gpu_lines(job, size, nproc),
+        *_resume_line(job, size),
+    )
+    for line in lines:
         print(line)
 
 
@@ -99,6 +119,32 @@ def list_vocabulary(job: Job) -> None:
             f"--list_vocabulary is for closed vocabularies, and {job.config.name} has an open one: drop it"
         )
     print(" ".join(read_vocabulary(find_checkpoint_dir(job.config, job.request.ckpt_dir))))
+
+
+def _gpu_lines(job: Job, size: DenoiserSize, nproc: int | None) -> list[str]:
+    """The price on several GPUs: the flags' own, or that of every way in which ``nproc`` can share."""
+    sharing = sharing_of(job.request.machine)
+    if nproc is None and sharing == NOTHING:
+        return []
+    shown = [sharing] if sharing.ranks > 1 else list(ways(nproc or 1, sharing))
+    dtype_bytes = BYTES[job.request.machine.dtype or job.config.param_dtype]
+    prices = [shared_price(job.plan, size, one, dtype_bytes=dtype_bytes) for one in shown]
+    return [format_shared(prices, heads=size.num_heads)]
+
+
+def _check_nproc(nproc: int | None, job: Job, *, is_dry: bool) -> None:
+    """``InvalidInput`` for a number of GPUs that contradicts the flags, or that is given to a real run."""
+    if nproc is None:
+        return
+    if not is_dry:
+        raise InvalidInput(f"--nproc {nproc} prices a plan and needs --dry_run; GPUs are given to torchrun")
+    if nproc < 2:
+        raise InvalidInput(f"--nproc {nproc} is no number of GPUs that share a video; give 2 or more")
+    sharing = sharing_of(job.request.machine)
+    if sharing.ranks not in (1, nproc):
+        raise InvalidInput(
+            f"--nproc {nproc} contradicts {sharing.flags()}, which is for {sharing.ranks}; give one of them"
+        )
 
 
 def _resume_line(job: Job, size: DenoiserSize) -> list[str]:

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 
 import wan
 from wan.commands import COMMANDS, in_clone, module_of, program
-from wan.console import flush_streams, lasting_streams
+from wan.console import flush_streams, lasting_streams, silent_streams
 from wan.errors import InvalidInput, WanError
+from wan.parallel.ranks import ranks_here
 
 _INTERRUPTED: Mapping[str, str] = {
     "generate": "what was computed is in the run folder, and --resume goes on with it",
@@ -73,11 +74,21 @@ def label_of(name: str) -> str:
 def explained(label: str, call: Callable[[], int | None], *, interrupted: str) -> int:
     """The exit code of a call; an error becomes one sentence on stderr that begins with ``label``."""
     lasting_streams()
+    if not speaks():
+        silent_streams()
     code = _code_of(label, call, interrupted=interrupted)
     if unwritten := flush_streams():
         print(f"{label}: failed: standard output cannot be written ({unwritten.strerror})", file=sys.stderr)
         return code or 1
     return code
+
+
+def speaks() -> bool:
+    """Whether this process reports: in a group that torchrun started, rank 0 does for all."""
+    try:
+        return ranks_here().leads
+    except InvalidInput:
+        return True  # the command says it
 
 
 def _code_of(label: str, call: Callable[[], int | None], *, interrupted: str) -> int:
@@ -108,8 +119,8 @@ def _code_of(label: str, call: Callable[[], int | None], *, interrupted: str) ->
 def stopping_like_ctrl_c() -> Iterator[None]:
     """A polite end from outside (SIGTERM: kill, a queue's time limit, a shutdown; SIGHUP: the terminal is gone) ends a
     command as Ctrl-C does: what was computed is kept."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets only the main thread say what a signal does
+    if threading.current_thread() is not threading.main_thread() or not speaks():
+        yield  # Python lets only the main thread say what a signal does; a rank other than 0 has nothing to keep
         return
     signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     # nohup ignores SIGHUP, and that stays so

@@ -89,9 +89,11 @@ def tune(
         import torch
 
         torch.set_num_threads(args.threads)
-    from wan.session import Session  # takes seconds that --help and --dry_run need not wait for
+    from wan.models.host_memory import keep_freed_memory  # take seconds that --help and --dry_run need not wait for
+    from wan.session import Session
     from wan.tune.tuner import Tuner
 
+    keep_freed_memory()
     identity = checkpoint_identity(checkpoint.path)["id"]
     tuner = Tuner(
         session=Session(job, checkpoint=checkpoint, show_progress=False),
@@ -124,7 +126,7 @@ def build_parser() -> Parser:
     group.add_argument("--prompts", type=Path, help="text file, one prompt a line (the demo model has its own)")
     group.add_argument("--clips", type=int, help="clips to tune on (4; the demo model: 36)")
     group.add_argument("--verify_clips", type=int, help="other clips to verify on (4; the demo model: 36)")
-    group.add_argument("--trials", type=int, help="candidates that are made for each budget at most (9; 150)")
+    group.add_argument("--trials", type=int, help="candidates that are made for each budget at most (9; 80)")
     group.add_argument("--amplification_steps", type=int, help="noise levels at which runs are disturbed (4; 8)")
     group.add_argument("--amplification_clips", type=int, help="clips that are disturbed (1; 6)")
     group.add_argument("--at_once", type=int, help="clips in one forward: more need more memory (1; 36)")

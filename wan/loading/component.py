@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from accelerate import init_empty_weights
@@ -18,6 +18,29 @@ from wan.untrusted.refusal import shown
 Model = TypeVar("Model", bound=nn.Module)
 
 _SHOWN_NAMES = 3
+
+
+class Spread(Protocol):
+    """Where the parameters of a model go."""
+
+    def split(self, model: nn.Module) -> None:
+        """Prepare the empty model."""
+
+    def place(self, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """What the model gets for a parameter that was read; ``like`` is its empty one."""
+
+
+class Whole:
+    """All of them to one device."""
+
+    def split(self, model: nn.Module) -> None:
+        pass
+
+    def place(self, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return tensor.to(device=device, dtype=dtype)
+
+
+WHOLE = Whole()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,22 +71,23 @@ class Component(Generic[Model]):
         self._check(model)
         return model
 
-    def build(self, *, dtype: torch.dtype, device: torch.device) -> Model:
+    def build(self, *, dtype: torch.dtype, device: torch.device, spread: Spread = WHOLE) -> Model:
         """The model on ``device``, for inference; at most one tensor is in memory beside it."""
-        return self.prepare(dtype=dtype)(device)
+        return self.prepare(dtype=dtype, spread=spread)(device)
 
-    def prepare(self, *, dtype: torch.dtype) -> Callable[[torch.device], Model]:
+    def prepare(self, *, dtype: torch.dtype, spread: Spread = WHOLE) -> Callable[[torch.device], Model]:
         """``build`` in two steps: the checked empty model is made now, and the result reads its weights, once, in any
         thread (making one in a thread would disturb other modules made meanwhile)."""
-        return functools.partial(self._fill, self.check(), dtype)
+        return functools.partial(self._fill, self.check(), dtype, spread)
 
     def read(self, source: Source, shape: torch.Size) -> Tensor:
         """One parameter in its stored dtype and the model's shape."""
         # reshape: the official code writes some vectors with axes of length one
         return source.pick(self.weights.read(source.name)).reshape(shape)
 
-    def _fill(self, model: Model, dtype: torch.dtype, device: torch.device) -> Model:
-        model.load_state_dict(self._parameters(model, dtype, device), strict=True, assign=True)
+    def _fill(self, model: Model, dtype: torch.dtype, spread: Spread, device: torch.device) -> Model:
+        spread.split(model)
+        model.load_state_dict(self._parameters(model, dtype, spread, device), strict=True, assign=True)
         return model.to(device).eval().requires_grad_(False)
 
     def _empty(self) -> Model:
@@ -101,16 +125,17 @@ class Component(Generic[Model]):
     def _stored_shape(self, source: Source) -> tuple[int, ...]:
         return tuple(source.pick(torch.empty(self.weights.entries[source.name].shape, device="meta")).shape)
 
-    def _parameters(self, model: Model, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    def _parameters(self, model: Model, dtype: torch.dtype, spread: Spread, device: torch.device) -> dict[str, Any]:
         """One ``Parameter`` per source: two names of one source share it, which ties them."""
-        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        empty = model.state_dict()
         made: dict[Source, nn.Parameter] = {}
         parameters: dict[str, nn.Parameter] = {}
         for name, source in self.key_map.items():
             if source not in made:
                 target = torch.float32 if self._stays_float32(name) else dtype
-                tensor = self.read(source, shapes[name])
-                made[source] = nn.Parameter(tensor.to(device=device, dtype=target), requires_grad=False)
+                tensor = self.read(source, empty[name].shape)
+                placed = spread.place(tensor, empty[name], dtype=target, device=device)
+                made[source] = nn.Parameter(placed, requires_grad=False)
             parameters[name] = made[source]
         return parameters
 

@@ -102,6 +102,7 @@ class DiffusersLayout:
             dim=denoiser["num_attention_heads"] * denoiser["attention_head_dim"],
             ffn_dim=denoiser["ffn_dim"],
             num_layers=denoiser["num_layers"],
+            num_heads=denoiser["num_attention_heads"],
             text_len=self.text_len(path, config),
         )
 

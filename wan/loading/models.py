@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from wan.errors import CheckpointError
 from wan.loading import diffusers_models, official_models
-from wan.loading.component import Component
+from wan.loading.component import WHOLE, Component, Spread
 from wan.loading.diffusers_layout import EXPERT_FOLDERS, IMAGE_ENCODER, TEXT_ENCODER, VAE
 from wan.loading.files import experts_of
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
@@ -170,10 +170,10 @@ def _state_of(checkpoint: Checkpoint) -> str:
 
 
 def prepare_expert(
-    checkpoint: Checkpoint, expert: Expert, *, dtype: torch.dtype, attention: str = "auto"
+    checkpoint: Checkpoint, expert: Expert, *, dtype: torch.dtype, attention: str = "auto", spread: Spread = WHOLE
 ) -> Callable[[torch.device], WanTransformer3DModel]:
     """One denoiser without its weights; the result reads them to a device. What diffusers keeps in float32 stays so."""
-    read = _COMPONENTS[checkpoint.layout.name].denoiser(checkpoint, expert).prepare(dtype=dtype)
+    read = _COMPONENTS[checkpoint.layout.name].denoiser(checkpoint, expert).prepare(dtype=dtype, spread=spread)
 
     def fill(device: torch.device) -> WanTransformer3DModel:
         model = read(device)
@@ -202,10 +202,16 @@ def text_encoder_files(checkpoint: Checkpoint) -> Sequence[Path]:
 
 
 def load_text_encoder(
-    checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, *, dtype: torch.dtype, device: torch.device
+    checkpoint: Checkpoint,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    spread: Spread = WHOLE,
 ) -> TextEncoder:
     """umT5 behind its tokenizer."""
-    model = _COMPONENTS[checkpoint.layout.name].text_encoder(checkpoint).build(dtype=dtype, device=device)
+    component = _COMPONENTS[checkpoint.layout.name].text_encoder(checkpoint)
+    model = component.build(dtype=dtype, device=device, spread=spread)
     return TextEncoder(model=model, tokenizer=tokenizer, text_len=checkpoint.text_len)
 
 

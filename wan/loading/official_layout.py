@@ -86,6 +86,7 @@ class OfficialLayout:
             dim=official["dim"],
             ffn_dim=official["ffn_dim"],
             num_layers=official["num_layers"],
+            num_heads=official["num_heads"],
             text_len=self.text_len(path, config),
         )
 

@@ -6,6 +6,7 @@ the first. It is kept for each branch. For the length of a stage one module stan
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -19,6 +20,29 @@ from wan.sampling.plan import Stage, Step
 
 Residuals = dict[Branch, Tensor]
 """(B, tokens, D) per branch."""
+
+
+class Agreement(Protocol):
+    """What a decision of a cache rests on where several processes compute one forward."""
+
+    def own_branches(self, step: Step) -> tuple[Branch, ...]:
+        """The branches of a step that this process evaluates."""
+
+    def total(self, sums: Tensor) -> Tensor:
+        """Sums over the part of this process, added up over all parts."""
+
+
+class OneProcess:
+    """Everything is computed here."""
+
+    def own_branches(self, step: Step) -> tuple[Branch, ...]:
+        return step.branches
+
+    def total(self, sums: Tensor) -> Tensor:
+        return sums
+
+
+ALONE = OneProcess()
 
 
 class CachedBlocks(Carries, nn.Module):
@@ -88,9 +112,10 @@ class FirstBlockDecides(CachedBlocks):
 
     carries = ("_firsts", "_rests", "_decided")
 
-    def __init__(self, blocks: nn.ModuleList, *, threshold: float) -> None:
+    def __init__(self, blocks: nn.ModuleList, *, threshold: float, agreement: Agreement = ALONE) -> None:
         super().__init__(blocks)
         self._threshold = threshold
+        self._agreement = agreement
         self._firsts: Residuals = {}
         self._rests: Residuals = {}
         self._decided: tuple[int, bool] | None = None
@@ -111,7 +136,8 @@ class FirstBlockDecides(CachedBlocks):
     def _skips(self, step: Step, added: Residuals) -> bool:
         """One decision a step, made at its first forward; a step that is computed forgets what was kept."""
         if self._decided is None or self._decided[0] != step.index:
-            decided = self._rests.keys() >= set(step.branches) and self._changed_little(added, step.branches[0])
+            is_kept = self._rests.keys() >= set(self._agreement.own_branches(step))
+            decided = is_kept and self._changed_little(added, step.branches[0])
             self._decided = step.index, decided
             if not decided:
                 self._firsts.clear()
@@ -119,9 +145,13 @@ class FirstBlockDecides(CachedBlocks):
         return self._decided[1]
 
     def _changed_little(self, added: Residuals, leader: Branch) -> bool:
-        before = self._firsts[leader]
-        change = (added[leader] - before).abs().mean() / before.abs().mean()
-        return float(change) < self._threshold
+        measured = torch.zeros(2, device=next(iter(added.values())).device)
+        if leader in added:
+            before = self._firsts[leader]
+            parts = (added[leader] - before, before)
+            measured = torch.stack([part.abs().sum(dtype=torch.float32) for part in parts])
+        change, size = self._agreement.total(measured)
+        return float(change / size) < self._threshold
 
 
 def block_cache(make: Callable[[nn.ModuleList], CachedBlocks]) -> CacheNetwork:

@@ -41,8 +41,18 @@ class Network(Protocol):
 
 
 BindNetwork = Callable[[WanTransformer3DModel], Network]
-Forward = Callable[[Branches, Tensor, Tensor, Tensor], Tensor]
-"""One forward over the branches that stand along the batch axis: (branches, hidden states, timestep, context)."""
+
+
+class Forward(Protocol):
+    """One forward over the branches that stand along the batch axis."""
+
+    def __call__(
+        self, branches: Branches, hidden_states: Tensor, timestep: Tensor, context: Tensor, *, elsewhere: Branches = ()
+    ) -> Tensor:
+        """Velocities of ``branches``; ``elsewhere``: branches that another process evaluates meanwhile, and that count
+        for the run as these do."""
+
+
 Evaluate = Callable[[Forward, Tensor, Tensor, Contexts], Velocities]
 
 
@@ -174,11 +184,16 @@ class _Forward:
     ran: Callable[[Branches, Work], None]
     meter: Meter
 
-    def __call__(self, branches: Branches, hidden_states: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+    def __call__(
+        self, branches: Branches, hidden_states: Tensor, timestep: Tensor, context: Tensor, *, elsewhere: Branches = ()
+    ) -> Tensor:
         name = "+".join(branch.value for branch in branches)
         with self.around(branches), self.network.model.cache_context(name, **self.where):
             velocity = self.network(hidden_states, timestep, context)
-        self.ran(branches, self.meter.read(len(hidden_states)))
+        work = self.meter.read(len(hidden_states))
+        self.ran(branches, work)
+        if elsewhere:  # a cache decides for all branches of a step alike
+            self.ran(elsewhere, work)
         return velocity
 
 

@@ -25,16 +25,16 @@ class Engine:
     keep: SetUp = inputs_and_keys_kept
     compile: bool = False
 
-    def for_run(self, offload: str, *, cached: bool = False) -> "Engine":
-        """The engine for one run. Where blocks visit the device in turn (``offload`` group), the keys of all blocks
-        cannot be computed before them, and the memory that they take is what this offloading saves.
+    def for_run(self, offload: str, *, cached: bool = False, spread: bool = False) -> "Engine":
+        """The engine for one run. Where blocks visit the device in turn (``offload`` group) or are gathered from many
+        (``spread``), the keys of all blocks cannot be computed before them, and their memory is what this saves.
 
         ``cached``: a cache sits on the network. ``InvalidInput`` when it is to be compiled, too.
         """
         if cached and self.compile:
             raise InvalidInput(COMPILED_CACHE.format("a cache inside the network"))
-        is_grouped = offload == "group" and self.keep is inputs_and_keys_kept
-        return replace(self, keep=inputs_kept) if is_grouped else self
+        is_in_parts = (spread or offload == "group") and self.keep is inputs_and_keys_kept
+        return replace(self, keep=inputs_kept) if is_in_parts else self
 
     def check(self, device: torch.device, *, offload: str | None) -> None:
         """``InvalidInput`` when it cannot work on the device, or with the offloading; before any weight is read."""

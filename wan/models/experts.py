@@ -2,9 +2,8 @@
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -15,6 +14,7 @@ from wan.models.denoiser import BindNetwork, CountWork, Evaluate, TextConditione
 from wan.models.fixed_inputs import SetUp, inputs_kept
 from wan.models.network_cache import CacheNetwork, uncached
 from wan.models.positions import spaced_frames
+from wan.sampling.observers import Observer
 from wan.sampling.plan import Expert, Stage
 from wan.sampling.protocols import Denoiser
 
@@ -25,11 +25,14 @@ Prepare = Callable[[Expert], Fill]
 
 CPU = torch.device("cpu")
 NOWHERE = torch.device("meta")
-_PAGE_BYTES = 4096
 
 
 class ExpertStore(Protocol):
-    """Where the experts are while they do not work."""
+    """Where the experts are while they do not work. ``observers``: what of it has to see every step."""
+
+    @property
+    def observers(self) -> Sequence[Observer]:
+        """Most have none."""
 
     def take(self, expert: Expert) -> WanTransformer3DModel:
         """The expert, ready to run."""
@@ -40,6 +43,8 @@ class ExpertStore(Protocol):
 
 class KeptExperts:
     """Every expert stays on the device once it is there."""
+
+    observers: Sequence[Observer] = ()
 
     def __init__(self, prepare: Prepare, *, device: torch.device) -> None:
         self._prepare = prepare
@@ -62,6 +67,8 @@ class KeptExperts:
 class DroppedExperts:
     """One expert in memory at a time: read when its stage begins, dropped when it ends."""
 
+    observers: Sequence[Observer] = ()
+
     def __init__(self, prepare: Prepare, *, device: torch.device) -> None:
         self._prepare = prepare
         self._device = device
@@ -74,32 +81,10 @@ class DroppedExperts:
         model.to(NOWHERE)
 
 
-class PrefetchedExperts(DroppedExperts):
-    """Like ``DroppedExperts``, and while one expert works a thread reads the next one into host memory.
-
-    ``order`` holds the experts of one run in the order of its stages.
-    """
-
-    def __init__(self, prepare: Prepare, *, device: torch.device, order: Sequence[Expert]) -> None:
-        super().__init__(prepare, device=device)
-        self._coming = iter(order[1:])
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch")
-        self._fetched: Future[WanTransformer3DModel] | None = None
-
-    def take(self, expert: Expert) -> WanTransformer3DModel:
-        model = super().take(expert) if self._fetched is None else self._fetched.result().to(self._device)
-        following = next(self._coming, None)
-        self._fetched = None if following is None else self._thread.submit(_fetch, self._prepare(following))
-        return model
-
-    def give_back(self, model: WanTransformer3DModel) -> None:
-        super().give_back(model)
-        if self._fetched is None:
-            self._thread.shutdown(wait=False)
-
-
 class GroupedExperts:
     """An expert stays in host memory; its blocks visit the device in turn (diffusers' group offloading)."""
+
+    observers: Sequence[Observer] = ()
 
     def __init__(self, prepare: Prepare, *, device: torch.device) -> None:
         self._prepare = prepare
@@ -129,6 +114,7 @@ class HeldOver:
         self._store = store
         self._stays = [now is following for now, following in pairwise(order)]
         self._held: WanTransformer3DModel | None = None
+        self.observers = store.observers
 
     def take(self, expert: Expert) -> WanTransformer3DModel:
         model = self._held or self._store.take(expert)
@@ -140,22 +126,6 @@ class HeldOver:
             self._held = model
         else:
             self._store.give_back(model)
-
-
-def expert_store(mode: str, prepare: Prepare, *, device: torch.device, order: Sequence[Expert]) -> ExpertStore:
-    """The store of one run that offloads: ``mode`` is expert or group, ``order`` the experts of its stages."""
-    changes = [expert for expert, _ in groupby(order)]
-    store = _store(mode, prepare, device=device, order=changes)
-    return store if len(changes) == len(order) else HeldOver(store, order=order)
-
-
-def _store(mode: str, prepare: Prepare, *, device: torch.device, order: Sequence[Expert]) -> ExpertStore:
-    if mode == "group":
-        return GroupedExperts(prepare, device=device)
-    if device.type == "cpu":
-        # prefetching would put two experts into the one memory that there is
-        return DroppedExperts(prepare, device=device)
-    return PrefetchedExperts(prepare, device=device, order=order)
 
 
 class ExpertPool:
@@ -211,11 +181,3 @@ class ExpertPool:
                     denoiser.release()
         finally:
             self._store.give_back(model)
-
-
-def _fetch(fill: Fill) -> WanTransformer3DModel:
-    """Weights that are mapped in their own dtype are not read until they are used: one element of each page is."""
-    model = fill(CPU)
-    for parameter in model.parameters():
-        parameter.flatten()[:: _PAGE_BYTES // parameter.element_size()].sum()
-    return model

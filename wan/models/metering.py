@@ -88,6 +88,7 @@ def size_of(model: WanTransformer3DModel, *, text_len: int) -> DenoiserSize:
         dim=config.num_attention_heads * config.attention_head_dim,
         ffn_dim=config.ffn_dim,
         num_layers=config.num_layers,
+        num_heads=config.num_attention_heads,
         text_len=text_len,
     )
 

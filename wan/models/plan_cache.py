@@ -8,7 +8,7 @@ from typing import Any
 from diffusers.hooks import SeaCacheConfig
 from torch import Tensor
 
-from wan.models.block_cache import FirstBlockDecides, PlannedResiduals, block_cache
+from wan.models.block_cache import ALONE, Agreement, FirstBlockDecides, PlannedResiduals, block_cache
 from wan.models.cache import WrapDenoiser, as_it_is
 from wan.models.forecast import TaylorForecast
 from wan.models.network_cache import CacheNetwork, Clock, DiffusersCache, uncached
@@ -24,26 +24,27 @@ class PlanCache:
     network: CacheNetwork = uncached
 
 
-def cache_of(plan: Plan) -> PlanCache:
-    """What executes the cache of a plan; nothing where it has none."""
-    return PlanCache() if plan.cache is None else _MAKERS[plan.cache.name](plan.cache)
+def cache_of(plan: Plan, *, agreement: Agreement = ALONE) -> PlanCache:
+    """What executes the cache of a plan; nothing where it has none. ``agreement``: of the processes that share it."""
+    return PlanCache() if plan.cache is None else _MAKERS[plan.cache.name](plan.cache, agreement)
 
 
-def _mag(cache: CacheSettings) -> PlanCache:
+def _mag(cache: CacheSettings, agreement: Agreement) -> PlanCache:
     return PlanCache(network=block_cache(PlannedResiduals))
 
 
-def _first_block(cache: CacheSettings) -> PlanCache:
+def _first_block(cache: CacheSettings, agreement: Agreement) -> PlanCache:
     assert cache.threshold is not None
-    return PlanCache(network=block_cache(functools.partial(FirstBlockDecides, threshold=cache.threshold)))
+    make = functools.partial(FirstBlockDecides, threshold=cache.threshold, agreement=agreement)
+    return PlanCache(network=block_cache(make))
 
 
-def _taylor(cache: CacheSettings) -> PlanCache:
+def _taylor(cache: CacheSettings, agreement: Agreement) -> PlanCache:
     assert cache.order is not None
     return PlanCache(wrap=functools.partial(TaylorForecast, order=cache.order))
 
 
-def _sea(cache: CacheSettings) -> PlanCache:
+def _sea(cache: CacheSettings, agreement: Agreement) -> PlanCache:
     """diffusers' SeaCache. Its first and last step are those of the run: the first step of every stage is computed
     anyway, because nothing is kept yet, and the last one before the expert switch has no need to be."""
     assert cache.threshold is not None and cache.order is not None and cache.max_skips is not None
@@ -67,7 +68,7 @@ def _noisy_latents(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return [latents[0, : model.config.out_channels]]
 
 
-_MAKERS: Mapping[str, Callable[[CacheSettings], PlanCache]] = {
+_MAKERS: Mapping[str, Callable[[CacheSettings, Agreement], PlanCache]] = {
     "mag": _mag,
     "sea": _sea,
     "first_block": _first_block,

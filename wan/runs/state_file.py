@@ -18,6 +18,7 @@ from torch import Tensor
 
 from wan.errors import InvalidInput
 from wan.runs.atomic import atomic_path
+from wan.runs.host_copies import HostCopies
 from wan.untrusted.json_text import parse_json
 from wan.untrusted.refusal import MALFORMED, Refused, reason_of
 from wan.untrusted.safetensors_header import read_header
@@ -36,11 +37,12 @@ class Packed:
     tensors: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, tree: Any) -> Self:
-        """Copies the tensors; TypeError for a value that no state may hold."""
+    def of(cls, tree: Any, *, copies: HostCopies) -> Self:
+        """Copies the tensors into ``copies``, whose next use ends this one's life; TypeError for a value that no state
+        may hold."""
         tensors = _Tensors()
         described = json.dumps(_described(tree, tensors))
-        return cls(described, tensors.copies())
+        return cls(described, {str(number): copy for number, copy in enumerate(copies.of(tensors.seen))})
 
     def write(self, path: Path, *, run: str) -> None:
         """Replace ``path``; OSError when that fails. Other threads go on meanwhile.
@@ -79,19 +81,13 @@ class _Tensors:
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
-        self._tensors: list[Tensor] = []
+        self.seen: list[Tensor] = []
 
     def number(self, tensor: Tensor) -> int:
         if id(tensor) not in self._numbers:
-            self._numbers[id(tensor)] = len(self._tensors)
-            self._tensors.append(tensor)
+            self._numbers[id(tensor)] = len(self.seen)
+            self.seen.append(tensor)
         return self._numbers[id(tensor)]
-
-    def copies(self) -> dict[str, Tensor]:
-        return {
-            str(number): tensor.detach().to("cpu", copy=True).contiguous()
-            for number, tensor in enumerate(self._tensors)
-        }
 
 
 def _described(value: Any, tensors: _Tensors) -> Any:

@@ -12,12 +12,13 @@ TEXT_KEYS = "text_keys_and_values"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenoiserSize:
-    """The numbers of a Wan DiT that its cost depends on."""
+    """The numbers of a Wan DiT that its cost depends on; ``num_heads``: attention heads, which several GPUs share."""
 
     dim: int
     ffn_dim: int
     num_layers: int
     text_len: int
+    num_heads: int = 1
 
     @property
     def block_weights(self) -> int:
@@ -47,7 +48,13 @@ class DenoiserSize:
 
 def published_size(config: TaskConfig) -> DenoiserSize:
     """The size of a task's published denoiser, which needs no checkpoint."""
-    return DenoiserSize(dim=config.dim, ffn_dim=config.ffn_dim, num_layers=config.num_layers, text_len=config.text_len)
+    return DenoiserSize(
+        dim=config.dim,
+        ffn_dim=config.ffn_dim,
+        num_layers=config.num_layers,
+        text_len=config.text_len,
+        num_heads=config.num_heads,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,7 +35,7 @@ class TuneOptions:
 
 
 DEMO_OPTIONS = TuneOptions(
-    clips=36, verify_clips=36, trials=150, amplification_steps=8, amplification_clips=6, at_once=36
+    clips=36, verify_clips=36, trials=80, amplification_steps=8, amplification_clips=6, at_once=36
 )
 """For a model that is small enough not to count: more clips, more trials."""
 
