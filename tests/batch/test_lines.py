@@ -85,7 +85,6 @@ def test_paths_of_a_line_are_beside_the_file(tmp_path: Path, monkeypatch: pytest
         ('{"seed": 1}', "it has no prompt, and none is given for all lines"),
         ('{"prompt": "a", "image": "none.png"}', "t2v-demo"),
         ('{"prompt": "a", "frame_num": 0}', "--frame_num"),
-        ('{"prompt": "a", "ulysses_size": 2}', "--ulysses_size is not available in this version"),
     ],
 )
 def test_a_faulty_line_is_named_with_the_sentence_of_its_flag(tmp_path: Path, line: str, sentence: str) -> None:
