@@ -10,6 +10,7 @@ import torch
 
 from wan.analysis.debug import DebugRun, open_debug
 from wan.errors import InvalidInput
+from wan.extending import extended_job
 from wan.folder_run import FolderRun, Say
 from wan.job import Job, cut_texts, open_job_checkpoint
 from wan.limits import resolve_seed
@@ -34,13 +35,14 @@ def generate(job: Job, *, say: Say, show_progress: bool = True) -> Path:
     check_weights(checkpoint)
     device = pick_device(job.request.machine.device)
     refuse_engine(job.request.machine, job.config, device)
+    seed = resolve_seed(job.request.seed)
+    job = extended_job(job, seed=seed, say=say)
     tag = price(job.plan, checkpoint.denoiser_size)
     for line in (*job.notices, *cut_texts(job, checkpoint), format_plan(job.plan), format_price(tag)):
         say(line)
     debug = _open_debug(job, say)
-    seed = resolve_seed(job.request.seed)
     directory = create_run_directory(
-        job.request.output_dir, task=job.config.name, prompt=job.prompt, now=datetime.now()
+        job.request.output_dir, task=job.config.name, prompt=job.given_prompt, now=datetime.now()
     )
     say(f"run folder: {directory}  (seed {seed})")
     sections = initial_record(job, checkpoint, seed=seed, device=str(device))

@@ -2,7 +2,7 @@
 
 ``Request(task="t2v-demo", prompt="a red circle", shortcuts=Shortcuts(cfg_truncate_steps=5))`` says what the command
 ``generate`` would be told; what is None is the task's default. ``parse_request(request.argv()) == request``. The
-official names of flags stay here and in ``wan.shortcuts`` and ``wan.machine``.
+official names of flags stay here and in ``wan.prompt_extension``, ``wan.shortcuts`` and ``wan.machine``.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, argv_of, as_text, flag, make_parser, values_of
 from wan.machine import DTYPE_NAMES, Machine, add_machine_flags, machine_as_argv, machine_of
 from wan.machine import GROUP as MACHINE
+from wan.prompt_extension import GROUP as EXTENSION
+from wan.prompt_extension import PromptExtension
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.shortcuts import GROUP as SHORTCUTS
 from wan.shortcuts import Shortcuts, add_shortcut_flags, shortcuts_as_argv, shortcuts_of
@@ -28,10 +30,6 @@ NOT_YET = {
     "ulysses_size": 1,
     "t5_fsdp": False,
     "dit_fsdp": False,
-    "use_prompt_extend": False,
-    "prompt_extend_method": None,
-    "prompt_extend_model": None,
-    "prompt_extend_target_lang": None,
 }
 
 
@@ -123,6 +121,7 @@ class Request:
         metavar="SCALE",
         nargs="+",
     )
+    extension: PromptExtension = PromptExtension()
     shortcuts: Shortcuts = Shortcuts()
     machine: Machine = Machine()
     output_dir: Path = flag(
@@ -163,7 +162,8 @@ class Request:
 
     def argv(self) -> list[str]:
         """The flags that ``parse_request`` reads back as this request."""
-        return [*argv_of(self), *shortcuts_as_argv(self.shortcuts), *machine_as_argv(self.machine)]
+        parts = (argv_of(self.extension), shortcuts_as_argv(self.shortcuts), machine_as_argv(self.machine))
+        return [*argv_of(self), *(word for part in parts for word in part)]
 
     def lasting(self, *, seed: int) -> "Request":
         """The same request from any folder, with the seed that was drawn or given."""
@@ -192,8 +192,9 @@ class Request:
 
 def add_request_flags(groups: Groups, *, leave_out: Collection[str] = ()) -> None:
     """Every flag of a request, official ones included that this version refuses."""
-    groups.order(WHAT, SAMPLING, SHORTCUTS, MACHINE, OUTPUT, DEBUG)
+    groups.order(WHAT, EXTENSION, SAMPLING, SHORTCUTS, MACHINE, OUTPUT, DEBUG)
     add_flags(groups, Request, leave_out=leave_out)
+    add_flags(groups, PromptExtension, leave_out=leave_out)
     add_shortcut_flags(groups)
     add_machine_flags(groups)
     for name, default in NOT_YET.items():
@@ -205,7 +206,12 @@ def request_of(args: argparse.Namespace) -> Request:
     for name, default in NOT_YET.items():
         if getattr(args, name) not in (default, str(default)):
             raise InvalidInput(f"--{name} is not available in this version; leave it out")
-    return Request(**values_of(Request, args), shortcuts=shortcuts_of(args), machine=machine_of(args))
+    return Request(
+        **values_of(Request, args),
+        extension=PromptExtension(**values_of(PromptExtension, args)),
+        shortcuts=shortcuts_of(args),
+        machine=machine_of(args),
+    )
 
 
 def request_parser() -> Parser:
