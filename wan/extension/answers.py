@@ -1,4 +1,4 @@
-"""A language model's answer made a prompt: what is certainly no part of it is taken off, and what is no prompt is refused."""
+"""A language model's answer made a prompt: what is certainly no part of it is taken off, nonsense is refused."""
 
 import re
 import zlib
