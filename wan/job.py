@@ -19,7 +19,7 @@ from wan.loading.layouts import (
     served_tasks,
 )
 from wan.loading.prompt_length import cut_notices
-from wan.memory import refuse_too_little_memory, text_bytes
+from wan.memory import refuse_large_language_model, refuse_too_little_memory, text_bytes
 from wan.planning.choose import plan_run
 from wan.prompt_extension import Extension
 from wan.request import DEFAULT_OUTPUT_DIR, Request
@@ -194,13 +194,16 @@ def _extending(
             "an extended prompt is of no use to the demo model, which knows few words and ignores all others "
             "(--list_vocabulary)"
         )
-    return extension_task(
+    task = extension_task(
         request.extension,
         prompt=prompt,
         is_image_task=config.is_image_task,
         picture=picture.image if picture else None,
         needs_picture=config.image == "needed",
     )
+    if task.local:
+        refuse_large_language_model(task.local.weight_bytes, request.machine)
+    return task
 
 
 def _geometry(request: Request, config: TaskConfig, image: "Image | None", notices: list[str]) -> Geometry:

@@ -167,6 +167,16 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
     assert "is of no use to the demo model" in out
 
 
+def test_a_model_that_this_machine_cannot_hold_is_refused(
+    short: list[str], text_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("wan.memory.machine_bytes", lambda: 200_000)
+    model = ["--prompt_extend_model", str(text_model), "--device", "cpu"]
+    for command in (["generate", *short, "--use_prompt_extend", "--dry_run"], ["extend", "a fox"]):
+        assert run_command(command[0], [*command[1:], *model]) == 2
+        assert "has 0.0 GB of weights, and this machine has 0.0 GB with its swap" in capsys.readouterr().err
+
+
 def test_a_model_on_this_machine_works_and_is_gone_before_the_denoiser_is_loaded(
     short: list[str], text_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

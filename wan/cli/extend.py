@@ -13,6 +13,8 @@ from wan.extension.task import ExtensionTask, extension_task
 from wan.flags import Groups, Parser, add_flags, field_names, make_parser, values_of
 from wan.image_input import image_path, open_picture
 from wan.limits import resolve_seed
+from wan.machine import Machine
+from wan.memory import refuse_large_language_model
 from wan.prompt_extension import PromptExtension
 from wan.texts import checked_prompt
 
@@ -80,12 +82,15 @@ def task_of(args: argparse.Namespace) -> ExtensionTask:
     )
     config = WAN_CONFIGS[args.task or (_TEXT_TASK if args.image is None else _IMAGE_TASK)]
     path = image_path(config, args.image)
-    return extension_task(
+    task = extension_task(
         asked,
         prompt=checked_prompt(args.prompt, name="PROMPT"),
         is_image_task=config.is_image_task,
         picture=open_picture(path).image if path else None,
     )
+    if task.local:
+        refuse_large_language_model(task.local.weight_bytes, Machine(device=args.device))
+    return task
 
 
 def _said(line: str) -> None:

@@ -29,6 +29,11 @@ class LocalModel:
     name: str
     folder: Path | None
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of its weight files; 0 while they are not here."""
+        return 0 if self.folder is None else sum(file.stat().st_size for file in weight_files(self.folder))
+
 
 def find_local_model(name: str | None, *, sees: bool) -> LocalModel:
     """The folder, or the name on Hugging Face; ``InvalidInput`` for what is neither, or not the model that it should
