@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from PIL import Image
 
 from tests.extension.stub_service import KEY
 from wan.errors import InvalidInput
+from wan.extension import local_files
 from wan.extension.services import DASHSCOPE_URL, OPENAI_URL, service_for
 from wan.extension.task import ExtensionTask, extension_task
 from wan.prompt_extension import Extension, PromptExtension, recorded_extension
@@ -43,7 +45,8 @@ def test_an_empty_model_is_refused() -> None:
         PromptExtension(use_prompt_extend=True, prompt_extend_model=" ")
 
 
-def test_the_official_defaults() -> None:
+def test_the_official_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_files, "_cached", lambda name: None)  # whoever runs this may have them
     assert (PromptExtension().method, PromptExtension().language) == ("local_qwen", "zh")
     found = task(needs_picture=True)
     assert found.model == "Qwen/Qwen2.5-VL-7B-Instruct" and found.upload() is None
@@ -110,6 +113,19 @@ def test_the_key_is_in_no_representation() -> None:
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(InvalidInput, match="needs words to extend, and --prompt is empty"):
         task(prompt=" \n")
+
+
+def test_a_model_in_the_cache_is_used_if_it_is_whole(
+    text_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(text_model, tmp_path / "snapshot"))
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda name, file: str(folder / file))
+    found = task(model="someone/a-model").local
+    assert found and (found.name, found.folder) == ("someone/a-model", folder)
+    assert found.weight_bytes == (folder / "model.safetensors").stat().st_size
+    (folder / "model.safetensors").unlink()
+    found = task(model="someone/a-model").local
+    assert found and found.folder is None and found.weight_bytes == 0
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from wan.errors import InvalidInput, WanError
 
 _INTERRUPTED: Mapping[str, str] = {
     "generate": "what was computed is in the run folder, and --resume goes on with it",
+    "extend": "nothing was kept",
     "compare": "the same command continues",
     "continuity": "the same command continues",
     "convert": "the same command continues",

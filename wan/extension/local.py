@@ -14,7 +14,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from wan.errors import ExtensionFailed, InvalidInput
+from wan.errors import ExtensionFailed, InvalidInput, WanError
 from wan.extension.instructions import asked, instructions
 from wan.extension.local_files import WANTED_FILES, check_local_model, is_vision_model
 from wan.extension.task import ExtensionTask
@@ -40,7 +40,7 @@ def ask(task: ExtensionTask, *, seed: int, device: str | None) -> str:
     try:
         with explained_out_of_memory():
             return _answer(folder, task, seed=seed, device=on)
-    except torch.OutOfMemoryError:
+    except WanError:
         raise
     except MALFORMED as error:
         raise ExtensionFailed(f"the model in {folder} cannot be used ({reason_of(error)})") from error
@@ -105,7 +105,8 @@ def _inputs(folder: Path, task: ExtensionTask, tokenizer: Any) -> dict[str, Tens
     Tokenizer and image processor are used by themselves: the processor that joins them also has a part for videos,
     which needs torchvision.
     """
-    text = asked(task.prompt, task.language)
+    # a prompt that holds a control word of the template must not end its own message
+    text = asked(task.prompt.replace("<|", "< |"), task.language)
     said: Any = text if task.picture is None else [{"type": "image"}, {"type": "text", "text": text}]
     messages = [
         {"role": "system", "content": instructions(task.kind, task.language)},
