@@ -170,7 +170,7 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(
 def test_a_model_that_this_machine_cannot_hold_is_refused(
     short: list[str], text_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("wan.memory.machine_bytes", lambda: 200_000)
+    monkeypatch.setattr("wan.memory.machine_bytes", lambda: 50_000)
     model = ["--prompt_extend_model", str(text_model), "--device", "cpu"]
     for command in (["generate", *short, "--use_prompt_extend", "--dry_run"], ["extend", "a fox"]):
         assert run_command(command[0], [*command[1:], *model]) == 2
