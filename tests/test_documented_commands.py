@@ -82,7 +82,7 @@ def is_runnable(one: Documented, name: str, argv: list[str]) -> bool:
         return False
     if FLAGS_THAT_LOAD_NOTHING & set(argv):
         return True
-    if name in ("bench arena", "tune"):  # take minutes; tests/instruments/arena and tests/tune run small ones
+    if name in ("bench arena", "tune", "extend"):  # take minutes; their own tests run small ones
         return False
     named = {flag: value for flag, value in pairwise(argv) if flag.startswith("--")}
     is_demo = named.get("--task", "t2v-demo" if name != "generate" else "t2v-A14B") == "t2v-demo"

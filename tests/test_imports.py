@@ -34,7 +34,7 @@ _PLANNED = {
     "sampling",
     "sampling.guidance",
 }
-_ASKED = _PLANNED | {"commands", "machine", "memory", "request", "request_checks"}
+_ASKED = _PLANNED | {"commands", "machine", "memory", "prompt_extension", "request", "request_checks"}
 _ENTRY = {"text2video", "image2video", "textimage2video"}
 LAYERS = {
     "errors": set(),
@@ -55,18 +55,23 @@ LAYERS = {
     "settings": {"errors", "configs", "limits", "shortcuts"},
     "sampling": {"errors", "configs", "cache_knobs", "shortcuts", "settings", "sampling.guidance"},
     "machine": {"errors", "configs", "flags"},
+    "prompt_extension": {"errors", "flags"},
     "device_kind": {"errors", "configs", "machine"},
     "memory": {"errors", "configs", "machine", "device_kind", "sampling"},
     "request_checks": {"errors", "configs", "limits", "texts", "request", "runs"},
     # what a user asks for knows the planning half of sampling by its names; sampling never asks back
-    "request": _PLANNED | {"commands", "machine"},
+    "request": _PLANNED | {"commands", "machine", "prompt_extension"},
     "image_input": {"errors", "configs", "pictures", "texts"},
     # the closed world of the demo model: what its clips show, drawn and read back
     "demo_world": {"errors"},
     "models": _PLANNED | {"prompt_text"},
     "loading": _PLANNED | {"commands", "models", "prompt_text", "runs"},
     "planning": _PLANNED | {"budgets", "commands", "runs"},
-    "job": _ASKED | {"device_kind", "image_input", "loading", "parallel", "planning"},
+    # a language model writes a prompt out: it knows no run and no request
+    "extension": {"errors", "loading", "models", "prompt_extension", "texts", "untrusted"},
+    "job": _ASKED | {"device_kind", "extension", "image_input", "loading", "parallel", "planning"},
+    # a job whose prompt is to be extended, made one with the extended prompt
+    "extending": _ASKED | {"extension", "image_input", "job"},
     # files of others, read without trusting them
     "untrusted": set(),
     "runs": {"errors", "commands", "texts", "untrusted"},
@@ -84,7 +89,7 @@ LAYERS = {
     "session": _PLANNED | {"conditioned", "job", "models", "loading", "parallel", "pipeline"},
     "following": _PLANNED | {"analysis", "job", "loading", "parallel", "session"},
     # a run that was stopped, found again
-    "resuming": _ASKED | {"job", "loading", "runs"},
+    "resuming": _ASKED | {"extending", "job", "loading", "runs"},
     "run_sections": _ASKED | {"job", "loading", "runs", "resuming"},
     "run_parts": _PLANNED | {"runs"},
     "folder_run": _ASKED
@@ -93,7 +98,7 @@ LAYERS = {
     "decoding": _PLANNED | {"models", "loading", "request_checks", "runs"},
     "generation": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"}
-    | {"following", "parallel", "session"},
+    | {"extending", "following", "parallel", "session"},
     "batch": _ASKED
     | {"job", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "run_parts", "session"}
     | {"folder_run", "generation", "parallel"},
@@ -104,7 +109,7 @@ LAYERS = {
     | {"run_sections"},
     "cli": _ASKED
     | {"console", "job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation"}
-    | {"instruments", "parallel", "tune", "batch"},
+    | {"extension", "image_input", "instruments", "parallel", "tune", "batch"},
     "__main__": {"cli"},
 }
 
@@ -112,6 +117,7 @@ MODEL_LIBRARIES = {"diffusers", "transformers"}
 MODEL_LIBRARY_USERS = (
     "wan.models",
     "wan.loading",
+    "wan.extension.local",
     "wan.parallel.sequence",
     "wan.sampling.solvers",
     "wan.instruments.bench",
@@ -130,6 +136,9 @@ LIGHT_MODULES = (
     "wan.shortcuts",
     "wan.settings",
     "wan.machine",
+    "wan.prompt_extension",
+    "wan.extension.extend",
+    "wan.extension.remote",
     "wan.console",
     "wan.device_kind",
     "wan.limits",
@@ -149,6 +158,7 @@ LIGHT_MODULES = (
     "wan.demo_world.words",
     "wan.job",
     "wan.cli.main",
+    "wan.cli.extend",
     "wan.cli.generate",
     "wan.cli.batch",
     "wan.batch.index",

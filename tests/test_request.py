@@ -97,7 +97,8 @@ def test_a_missing_prompt_means_the_example() -> None:
         (["--task", "t2i-14B", "--save_file", "a.mp4"], "--save_file a.mp4 must end in .png"),
         (["--ulysses_size", "0"], "--ulysses_size 0 is no number of GPUs"),
         (["--dit_fsdp"], "--dit_fsdp is for several GPUs, and they share no work yet"),
-        (["--use_prompt_extend"], "--use_prompt_extend is not available in this version"),
+        (["--prompt_extend_target_lang", "en"], "--prompt_extend_target_lang needs --use_prompt_extend; give it too"),
+        (["--use_prompt_extend", "--prompt_extend_method", "gpt"], "argument --prompt_extend_method: invalid choice"),
     ],
 )
 def test_refusals(argv: list[str], sentence: str) -> None:
@@ -120,4 +121,4 @@ def test_official_values_that_ask_for_nothing_are_accepted() -> None:
 def test_help_names_no_flag_that_does_not_work() -> None:
     text = request_parser().format_help()
     assert "--cfg_truncate_steps" in text and "--ulysses_size" in text
-    assert "prompt_extend" not in text and "--ring_size" not in text
+    assert "--use_prompt_extend" in text and "--ring_size" not in text

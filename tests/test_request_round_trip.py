@@ -11,6 +11,7 @@ from wan.cache_knobs import CACHE_KNOBS
 from wan.cli.generate import build_parser
 from wan.configs import WAN_CONFIGS
 from wan.machine import ATTENTIONS, DTYPE_NAMES, OFFLOADS, Machine
+from wan.prompt_extension import LANGUAGES, METHODS, PromptExtension
 from wan.request import Request, parse_request, request_of
 from wan.sampling.guidance import TRUNCATION_MODES
 from wan.sampling.schedule import SOLVER_NAMES
@@ -95,6 +96,19 @@ MACHINES = st.builds(
 
 
 @st.composite
+def extensions(draw: st.DrawFn) -> PromptExtension:
+    if not draw(st.booleans()):
+        return PromptExtension()
+    return PromptExtension(
+        use_prompt_extend=True,
+        prompt_extend_method=draw(maybe(st.sampled_from(METHODS))),
+        prompt_extend_model=draw(maybe(TEXT.filter(str.strip))),
+        prompt_extend_target_lang=draw(maybe(st.sampled_from(LANGUAGES))),
+        prompt_extend_fallback=draw(st.booleans()),
+    )
+
+
+@st.composite
 def requests(draw: st.DrawFn) -> Request:
     debug = draw(st.booleans())
     return Request(
@@ -110,6 +124,7 @@ def requests(draw: st.DrawFn) -> Request:
         sample_steps=draw(maybe(st.integers())),
         sample_shift=draw(maybe(NUMBERS)),
         sample_guide_scale=draw(maybe(st.tuples(NUMBERS) | st.tuples(NUMBERS, NUMBERS))),
+        extension=draw(extensions()),
         shortcuts=draw(shortcuts()),
         machine=draw(MACHINES),
         output_dir=draw(PATHS),
@@ -135,6 +150,6 @@ def test_the_command_generate_reads_it_alike(request: Request) -> None:
 
 
 def test_every_field_of_a_request_is_drawn_by_this_test() -> None:
-    drawn = set(Request.__dataclass_fields__) | set(Shortcuts.__dataclass_fields__) | set(Machine.__dataclass_fields__)
+    drawn = {name for kind in (Request, PromptExtension, Shortcuts, Machine) for name in kind.__dataclass_fields__}
     text = Path(__file__).read_text(encoding="utf-8")
     assert {name for name in drawn if f"{name}=" not in text} == set()

@@ -22,7 +22,7 @@ from wan.runs.video import save_pieces
 from wan.untrusted.refusal import Refused
 from wan.untrusted.safetensors_header import read_header
 
-_HEADER_KEYS = ("task", "prompt", "negative_prompt", "seed", "command")
+_HEADER_KEYS = ("task", "prompt", "original_prompt", "negative_prompt", "seed", "command")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

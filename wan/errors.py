@@ -19,3 +19,7 @@ class OutOfMemory(WanError):
 
 class NumericalError(WanError, ArithmeticError):
     """A step produced a value that is not finite; the sentence names the step and the expert (exit code 1)."""
+
+
+class ExtensionFailed(WanError):
+    """A prompt could not be extended: a service or a model failed, or answered with no prompt (exit code 1)."""

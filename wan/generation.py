@@ -4,6 +4,7 @@ The state after every step is on disk, too, so that a run that was stopped goes 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -12,6 +13,7 @@ import torch
 
 from wan.analysis.debug import DebugRun, open_debug
 from wan.errors import InvalidInput
+from wan.extending import extended_job
 from wan.folder_run import FolderRun, Say
 from wan.following import follow
 from wan.job import Job, cut_texts, open_job_checkpoint
@@ -67,7 +69,7 @@ def generate(
             return _lead(
                 job, checkpoint, device, team, say=say, show_progress=show_progress, directory=directory, **beside
             )
-        follow(job, checkpoint, team)
+        follow(replace(job, extending=None), checkpoint, team)  # rank 0 extends the prompt and encodes it
     return job.request.output_dir
 
 
@@ -82,13 +84,14 @@ def _lead(
     directory: Path | None,
     **beside: Unpack[Beside],
 ) -> Path:
+    seed = resolve_seed(job.request.seed)
+    job = extended_job(job, seed=seed, say=say)
     tag = price(job.plan, checkpoint.denoiser_size)
     for line in (*job.notices, *cut_texts(job, checkpoint), format_plan(job.plan), format_price(tag)):
         say(line)
     debug = _open_debug(job, say)
-    seed = resolve_seed(job.request.seed)
     directory = directory or create_run_directory(
-        job.request.output_dir, task=job.config.name, prompt=job.prompt, now=datetime.now()
+        job.request.output_dir, task=job.config.name, prompt=job.given_prompt, now=datetime.now()
     )
     say(f"run folder: {directory}  (seed {seed})")
     sections = initial_record(job, checkpoint, seed=seed, device=str(device))

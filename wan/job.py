@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wan.configs import WAN_CONFIGS, TaskConfig, parse_size
 from wan.device_kind import device_kind, refuse_machine
 from wan.errors import InvalidInput
+from wan.extension.task import ExtensionTask, extension_task
 from wan.image_input import Picture, image_path, open_picture
 from wan.limits import seed_notice
 from wan.loading.layouts import (
@@ -18,9 +19,10 @@ from wan.loading.layouts import (
     served_tasks,
 )
 from wan.loading.prompt_length import cut_notices
-from wan.memory import refuse_prefetch, refuse_too_little_memory, text_bytes
+from wan.memory import refuse_large_language_model, refuse_prefetch, refuse_too_little_memory, text_bytes
 from wan.parallel.sharing import NOTHING, refuse_few_tokens, refuse_heads, refuse_sharing, sharing_of
 from wan.planning.choose import plan_run
+from wan.prompt_extension import Extension
 from wan.request import DEFAULT_OUTPUT_DIR, Request
 from wan.request_checks import check_save_file, checked_request
 from wan.sampling.cache_settings import COMPILED_CACHE
@@ -38,7 +40,11 @@ OFFICIAL_TASK = "t2v-A14B"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What a run works from. ``request`` names its task and its prompt; ``picture`` is opened once, and handed down."""
+    """What a run works from. ``request`` names its task and its prompt; ``picture`` is opened once, and handed down.
+
+    ``extending``: how the prompt is to be extended before the run. Once it is, ``extension`` says what came out, and
+    ``asked`` is the request as it was before.
+    """
 
     request: Request
     config: TaskConfig
@@ -47,6 +53,9 @@ class Job:
     plan: Plan
     picture: Picture | None
     notices: tuple[str, ...]
+    extending: ExtensionTask | None = None
+    extension: Extension | None = None
+    asked: Request | None = None
 
     @property
     def image(self) -> "Image | None":
@@ -57,6 +66,11 @@ class Job:
     def prompt(self) -> str:
         assert self.request.prompt is not None
         return self.request.prompt
+
+    @property
+    def given_prompt(self) -> str:
+        """The prompt before it was extended."""
+        return self.prompt if self.extension is None else self.extension.original
 
     @property
     def negative_prompt(self) -> str:
@@ -108,6 +122,8 @@ def prepare(
     check_save_file(request, config)
     if request.prompt is None:
         notices.append(f"no --prompt given, using the example prompt: {config.example_prompt!r}")
+    prompt = config.example_prompt if request.prompt is None else request.prompt
+    extending = _extending(request, config, prompt, opened, notices)
     settings = _settings(request, config, notices, has_image=path is not None)
     folder = known_checkpoint_dir(config, request.ckpt_dir)
     plan = plan_run(config, settings, geometry, ckpt_dir=folder)
@@ -119,15 +135,14 @@ def prepare(
     if device_kind(request.machine.device) != "cuda" and (said := seed_notice(request.seed, name="--base_seed")):
         notices.append(said)
     return Job(
-        request=replace(
-            request, task=config.name, prompt=config.example_prompt if request.prompt is None else request.prompt
-        ),
+        request=replace(request, task=config.name, prompt=prompt),
         config=config,
         geometry=geometry,
         settings=settings,
         plan=plan,
         picture=opened,
         notices=(*notices, *plan.notices, *([plan.expectation] if plan.expectation else [])),
+        extending=extending,
     )
 
 
@@ -174,6 +189,29 @@ def _task(request: Request, default: str, notices: list[str]) -> str:
     others = f" (or {', '.join(tasks[1:])}: give --task)" if len(tasks) > 1 else ""
     notices.append(f"no --task given: {request.ckpt_dir} serves {tasks[0]}{others}")
     return tasks[0]
+
+
+def _extending(
+    request: Request, config: TaskConfig, prompt: str, picture: Picture | None, notices: list[str]
+) -> ExtensionTask | None:
+    """How the prompt is extended before the run, checked; None where that is not asked for."""
+    if not request.extension.use_prompt_extend:
+        return None
+    if config.bundled_checkpoint:
+        notices.append(
+            "an extended prompt is of no use to the demo model, which knows few words and ignores all others "
+            "(--list_vocabulary)"
+        )
+    task = extension_task(
+        request.extension,
+        prompt=prompt,
+        is_image_task=config.is_image_task,
+        picture=picture.image if picture else None,
+        needs_picture=config.image == "needed",
+    )
+    if task.local:
+        refuse_large_language_model(task.local.weight_bytes, request.machine)
+    return task
 
 
 def _geometry(request: Request, config: TaskConfig, image: "Image | None", notices: list[str]) -> Geometry:

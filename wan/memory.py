@@ -128,6 +128,16 @@ def why_too_little(need: Need, machine: Machine) -> str | None:
     return f"this run needs at least {need.sentence()}, and this machine has {available / 1e9:.1f} GB with its swap"
 
 
+def refuse_large_language_model(weights: int, machine: Machine) -> None:
+    """``InvalidInput`` for a model of ``weights`` bytes that extends prompts on the CPU and does not fit there."""
+    if machine.ignore_memory_check or device_kind(machine.device) != "cpu" or weights <= (available := machine_bytes()):
+        return
+    raise InvalidInput(
+        f"--prompt_extend_model has {weights / 1e9:.1f} GB of weights, and this machine has {available / 1e9:.1f} GB "
+        "with its swap; give a smaller model, or --prompt_extend_method dashscope"
+    )
+
+
 def machine_bytes() -> int:
     """Memory and swap of this machine, or what this process may have of them."""
     import psutil

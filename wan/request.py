@@ -2,7 +2,7 @@
 
 ``Request(task="t2v-demo", prompt="a red circle", shortcuts=Shortcuts(cfg_truncate_steps=5))`` says what the command
 ``generate`` would be told; what is None is the task's default. ``parse_request(request.argv()) == request``. The
-official names of flags stay here and in ``wan.shortcuts`` and ``wan.machine``.
+official names of flags stay here and in ``wan.prompt_extension``, ``wan.shortcuts`` and ``wan.machine``.
 """
 
 import argparse
@@ -16,20 +16,14 @@ from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, add_flags, argv_of, as_text, flag, make_parser, values_of
 from wan.machine import DTYPE_NAMES, SEVERAL, Machine, add_machine_flags, machine_as_argv, machine_of
 from wan.machine import GROUP as MACHINE
+from wan.prompt_extension import GROUP as EXTENSION
+from wan.prompt_extension import PromptExtension
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.shortcuts import GROUP as SHORTCUTS
 from wan.shortcuts import Shortcuts, add_shortcut_flags, shortcuts_as_argv, shortcuts_of
 
 WHAT, SAMPLING, OUTPUT, DEBUG = "what to generate", "sampling", "output", "debug"
 DEFAULT_OUTPUT_DIR = Path("outputs")
-
-# official flags whose machinery is not in this version, with the value that asks for nothing
-NOT_YET = {
-    "use_prompt_extend": False,
-    "prompt_extend_method": None,
-    "prompt_extend_model": None,
-    "prompt_extend_target_lang": None,
-}
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -120,6 +114,7 @@ class Request:
         metavar="SCALE",
         nargs="+",
     )
+    extension: PromptExtension = PromptExtension()
     shortcuts: Shortcuts = Shortcuts()
     machine: Machine = Machine()
     output_dir: Path = flag(
@@ -160,7 +155,8 @@ class Request:
 
     def argv(self) -> list[str]:
         """The flags that ``parse_request`` reads back as this request."""
-        return [*argv_of(self), *shortcuts_as_argv(self.shortcuts), *machine_as_argv(self.machine)]
+        parts = (argv_of(self.extension), shortcuts_as_argv(self.shortcuts), machine_as_argv(self.machine))
+        return [*argv_of(self), *(word for part in parts for word in part)]
 
     def lasting(self, *, seed: int) -> "Request":
         """The same request from any folder, with the seed that was drawn or given."""
@@ -188,21 +184,22 @@ class Request:
 
 
 def add_request_flags(groups: Groups, *, leave_out: Collection[str] = ()) -> None:
-    """Every flag of a request, official ones included that this version refuses."""
-    groups.order(WHAT, SAMPLING, SHORTCUTS, MACHINE, SEVERAL, OUTPUT, DEBUG)
+    """Every flag of a request."""
+    groups.order(WHAT, EXTENSION, SAMPLING, SHORTCUTS, MACHINE, SEVERAL, OUTPUT, DEBUG)
     add_flags(groups, Request, leave_out=leave_out)
+    add_flags(groups, PromptExtension, leave_out=leave_out)
     add_shortcut_flags(groups)
     add_machine_flags(groups)
-    for name, default in NOT_YET.items():
-        groups[OUTPUT].add_argument(f"--{name}", nargs="?", const=True, default=default, help=argparse.SUPPRESS)
 
 
 def request_of(args: argparse.Namespace) -> Request:
-    """Parsed flags as a request; ``InvalidInput`` for what contradicts itself or is not in this version."""
-    for name, default in NOT_YET.items():
-        if getattr(args, name) not in (default, str(default)):
-            raise InvalidInput(f"--{name} is not available in this version; leave it out")
-    return Request(**values_of(Request, args), shortcuts=shortcuts_of(args), machine=machine_of(args))
+    """Parsed flags as a request; ``InvalidInput`` for what contradicts itself."""
+    return Request(
+        **values_of(Request, args),
+        extension=PromptExtension(**values_of(PromptExtension, args)),
+        shortcuts=shortcuts_of(args),
+        machine=machine_of(args),
+    )
 
 
 def request_parser() -> Parser:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from wan.errors import InvalidInput
+from wan.extending import job_with_extension
 from wan.job import Job, open_job_checkpoint, prepare
+from wan.prompt_extension import recorded_extension
 from wan.request import Request, parse_request
 from wan.runs import checkpoint_identity, environment_versions, load_record
 from wan.runs.provenance import source_digest
@@ -66,7 +68,7 @@ def earlier_run(path: Path, *, beside: Request | None = None, accept_changes: bo
     request = parse_request(known["request"])
     if beside is not None:
         _refuse_other_flags(directory, request, beside)
-    job = prepare(_with_own_file(request, record))
+    job = _prepared(_with_own_file(request, record), record)
     changed = _changed_settings(record, job)
     if changed:
         raise InvalidInput(
@@ -79,6 +81,13 @@ def earlier_run(path: Path, *, beside: Request | None = None, accept_changes: bo
             "--accept_changes to go on all the same"
         )
     return EarlierRun(directory=directory, record=record, job=job, changes=tuple(moved))
+
+
+def _prepared(request: Request, record: Mapping[str, Any]) -> Job:
+    """The job again; an extended prompt is read from the record and not asked for a second time."""
+    if not request.extension.use_prompt_extend:
+        return prepare(request)
+    return job_with_extension(request, recorded_extension(record))
 
 
 def _with_own_file(request: Request, record: Mapping[str, Any]) -> Request:

@@ -17,9 +17,11 @@ from wan.sampling.table import plan_record
 def initial_record(job: Job, checkpoint: Checkpoint, *, seed: int, device: str) -> dict[str, Any]:
     """What ``run.json`` says from the start."""
     plan = job.plan
+    extension = {} if job.extension is None else {"prompt_extension": job.extension.record()}
     return {
         "task": job.config.name,
         "prompt": job.prompt,
+        **extension,
         "negative_prompt": job.negative_prompt,
         "seed": seed,
         "command": job.request.command(seed=seed),
@@ -28,7 +30,7 @@ def initial_record(job: Job, checkpoint: Checkpoint, *, seed: int, device: str) 
         "forwards": planned_forwards(plan) | {"executed": 0},
         "versions": environment_versions(device),
         "checkpoint": checkpoint_identity(checkpoint.path),
-        "resume": resume_record(job.request, seed=seed),
+        "resume": resume_record(job.asked or job.request, seed=seed),
         "plan": plan_record(plan) | {"price": price(plan, checkpoint.denoiser_size).as_dict()},
     }
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import wan
 from wan.conditioned import Conditioning
+from wan.errors import InvalidInput
 from wan.job import Job, open_job_checkpoint
 from wan.loading.layouts import Checkpoint
 from wan.loading.models import silence_loading_bars
@@ -72,6 +73,11 @@ class Session:
 
         ``checkpoint``: the job's, when the caller has opened it before. ``team``: the processes that share the work.
         """
+        if job.extending is not None:
+            raise InvalidInput(
+                "the request asks for an extended prompt (use_prompt_extend), and nobody has extended it yet; hand the "
+                "job to wan.extending.extended_job first, or generate with wan.generation.generate"
+            )
         silence_loading_bars()
         machine = job.request.machine
         refuse_without_team(sharing_of(machine), team.sharing)

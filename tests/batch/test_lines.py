@@ -68,6 +68,7 @@ def test_paths_of_a_line_are_beside_the_file(tmp_path: Path, monkeypatch: pytest
         ('{"prompt": "a", "size": "big"}', "--size"),
         ('{"prompt": "a", "frame_num": [5, 9]}', '"frame_num" takes one value'),
         ('{"prompt": "a", "ulysses_size": 2}', "--ulysses_size 2 works in the command generate alone"),
+        ('{"prompt": "a", "use_prompt_extend": true}', "--use_prompt_extend is not for a batch"),
         ('{"prompt": "a", "budget": 2}', "--budget 2 must be"),
         ('{"prompt": "a", "budget": true}', '"budget" takes no truth value'),
         ('{"prompt": "a", "batch_cfg": 1}', '"batch_cfg" takes true or false'),

@@ -15,7 +15,8 @@ from typing import Any
 
 from wan.batch.lines import Faults, Line
 from wan.batch.segments import Entry
-from wan.errors import WanError
+from wan.commands import program
+from wan.errors import InvalidInput, WanError
 from wan.job import Job, open_job_checkpoint, prepare
 from wan.machine import Machine
 from wan.parallel.sharing import NOTHING, refuse_without_team, sharing_of
@@ -100,6 +101,11 @@ class Planner:
         return self._templates[request]
 
     def _made(self, request: Request) -> _Template:
+        if request.extension.use_prompt_extend:
+            raise InvalidInput(
+                "--use_prompt_extend is not for a batch, whose workers would load the language model for every line; "
+                f"write the prompts out with `{program('extend')}` first"
+            )
         job = prepare(request)
         refuse_without_team(sharing_of(request.machine), NOTHING)
         session = session_of(job)

@@ -89,6 +89,8 @@ def dry_run(job: Job, *, nproc: int | None = None) -> None:
         reason = why_too_little(need_of(job.config, size, job.geometry, machine=machine), machine)
         notices += [reason] if reason else []
     tag = price(job.plan, size)
+    if job.extending is not None:
+        notices += [*job.extending.lines(), "--dry_run extends and sends nothing; cost does not depend on the prompt"]
     lines = (
         *notices,
         format_plan(job.plan),

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from wan.errors import InvalidInput
-from wan.flags import Groups
+from wan.flags import Groups, field_names
 from wan.job import Job, prepare
 from wan.limits import check_seed
+from wan.prompt_extension import PromptExtension
 from wan.request import OUTPUT, WHAT, add_request_flags, request_of
 from wan.texts import checked_prompt, prompts_from_file
 
@@ -27,7 +28,8 @@ class Case:
 
 def add_measuring_flags(groups: Groups, *, output_dir: str, several: bool = True) -> None:
     """A request's flags, with several prompts and seeds where the command takes them, and a folder for results."""
-    add_request_flags(groups, leave_out=(*_OWN_FORM, *_NOT_MEASURED))
+    # what is measured is the prompt that stands there: a language model between would be another source of difference
+    add_request_flags(groups, leave_out=(*_OWN_FORM, *_NOT_MEASURED, *field_names(PromptExtension)))
     what = groups[WHAT]
     what.add_argument(
         "--ckpt_dir", "--model_path", dest="ckpt_dir", type=Path, help="checkpoint folder (t2v-demo brings its own)"

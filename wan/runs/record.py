@@ -58,7 +58,8 @@ class RunRecord:
 def file_metadata(record: Mapping[str, Any]) -> dict[str, str]:
     """What the files of a run carry with them."""
     found = {name: str(record[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
-    image = record["settings"].get("image_sha256")
+    image, extension = record["settings"].get("image_sha256"), record.get("prompt_extension")
+    found |= {"original_prompt": str(extension["original"])} if extension else {}
     return found | ({"image_sha256": image} if image else {})
 
 
