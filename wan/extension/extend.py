@@ -1,12 +1,15 @@
 """Extend one prompt: say what is sent, ask, clean the answer; the original is used only where that is allowed."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from wan.errors import ExtensionFailed
 from wan.extension.answers import clean_answer
 from wan.extension.task import ExtensionTask
-from wan.extension.transport import Patience
 from wan.prompt_extension import Extension
+
+if TYPE_CHECKING:
+    from wan.extension.transport import Patience
 
 Say = Callable[[str], None]
 """Where the lines for the user go."""
@@ -19,7 +22,7 @@ def extend(
     say: Say,
     device: str | None = None,
     fall_back: bool = False,
-    patience: Patience | None = None,
+    patience: "Patience | None" = None,
 ) -> Extension:
     """The extension; ``ExtensionFailed`` when there is none and ``fall_back`` does not allow the prompt as it is.
 
@@ -48,9 +51,9 @@ def extend(
     )
 
 
-def _ask(task: ExtensionTask, *, seed: int, say: Say, device: str | None, patience: Patience | None) -> str:
+def _ask(task: ExtensionTask, *, seed: int, say: Say, device: str | None, patience: "Patience | None") -> str:
     if task.service is not None:
-        from wan.extension import remote
+        from wan.extension import remote  # a dry run need not wait for HTTP and its encryption
 
         return remote.ask(task, seed=seed, say=say, patience=patience)
     from wan.extension import local  # torch and transformers take seconds that a service need not wait for
