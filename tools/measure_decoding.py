@@ -1,7 +1,7 @@
 """The most memory that decoding a video takes at several lengths: frame by frame into the encoder, or whole.
 
     python tools/measure_decoding.py --update_docs                    81 and 161 frames, 96*64: minutes
-    python tools/measure_decoding.py --size "832*480" --ways whole    diffusers' own decode at a real size: hours on a CPU
+    python tools/measure_decoding.py --size "832*480" --ways whole    diffusers' decode at a real size: hours on a CPU
 
 The VAE has the official widths (Wan2.1's, which A14B uses) and random weights, in float32. Every figure comes from a
 fresh process and counts from the moment at which the VAE is loaded. "whole" is diffusers' own decode, whose video is
