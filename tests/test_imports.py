@@ -85,7 +85,10 @@ LAYERS = {
     "following": _PLANNED | {"analysis", "job", "loading", "parallel", "session"},
     # a run that was stopped, found again
     "resuming": _ASKED | {"job", "loading", "runs"},
-    "run_sections": _ASKED | {"job", "loading", "runs", "resuming"},
+    # the settings in a file of a run: as other programs read them, and as a request again
+    "parameters_text": _ASKED | {"job"},
+    "recorded_request": _ASKED | {"job", "runs"},
+    "run_sections": _ASKED | {"job", "loading", "parameters_text", "runs", "resuming"},
     "run_parts": _PLANNED | {"runs"},
     "folder_run": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"}
@@ -100,7 +103,19 @@ LAYERS = {
     | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"}
     | {"run_sections"},
     "cli": _ASKED
-    | {"console", "job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation"}
+    | {
+        "console",
+        "job",
+        "recorded_request",
+        "models",
+        "loading",
+        "runs",
+        "analysis",
+        "session",
+        "resuming",
+        "decoding",
+        "generation",
+    }
     | {"instruments", "parallel", "tune"},
     "__main__": {"cli"},
 }
@@ -160,6 +175,8 @@ LIGHT_MODULES = (
     "wan.sampling.price",
     "wan.sampling.carried_size",
     "wan.resuming",
+    "wan.parameters_text",
+    "wan.recorded_request",
     "wan.sampling.table",
     "wan.runs",
 )
