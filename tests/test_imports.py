@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE_FILES = sorted((ROOT / "wan").rglob("*.py"))
 TOOL_FILES = sorted((ROOT / "tools").rglob("*.py"))
 EXAMPLE_FILES = sorted((ROOT / "examples").glob("*.py"))
-PRODUCT_FILES = [*PACKAGE_FILES, *TOOL_FILES, *EXAMPLE_FILES, *sorted(ROOT.glob("*.py"))]
+INTEGRATION_FILES = sorted((ROOT / "integrations").rglob("*.py"))
+PRODUCT_FILES = [*PACKAGE_FILES, *TOOL_FILES, *EXAMPLE_FILES, *INTEGRATION_FILES, *sorted(ROOT.glob("*.py"))]
 TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
 
 MAX_FILE_LINES = 300

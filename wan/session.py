@@ -90,7 +90,7 @@ class Session:
         self._image = job.image
         self._negative_prompt = job.negative_prompt
         self._conditionings: dict[Geometry, Conditioning] = {}
-        self._contexts: dict[str, Contexts] = {}
+        self._contexts: dict[tuple[str, str], Contexts] = {}
         self._show_progress = show_progress
 
     def sample(
@@ -104,13 +104,16 @@ class Session:
         cache: CacheNetwork | None = None,
         timer: StepTimer | None = None,
         start: Snapshot | None = None,
+        negative_prompt: str | None = None,
     ) -> Sampled:
         """One run. The same prompt and seed give the same text and the same noise to every plan.
 
         ``wrap`` and ``cache``: see ``Pipeline.sample``. ``timer``: the caller's, which keeps what was timed when the
-        run ends early. ``start``: where an interrupted run of the same plan goes on.
+        run ends early. ``start``: where an interrupted run of the same plan goes on. ``negative_prompt`` None: that of
+        the job.
         """
-        contexts, conditioning = self.contexts(prompt), self.conditioning(plan.geometry)
+        contexts = self.contexts(prompt, negative_prompt=negative_prompt)
+        conditioning = self.conditioning(plan.geometry)
         counter, timer = self.pipeline.forward_counter, timer or StepTimer(device=self.device)
         forwards, token_forwards, flops = counter.total, counter.token_forwards, counter.flops
         with ExitStack() as stack:
@@ -150,12 +153,13 @@ class Session:
             conditioning = self.conditioning(plan.geometry)
             self.pipeline.sample(firsts, self.contexts(prompt), seed=0, conditioning=conditioning)
 
-    def contexts(self, prompt: str) -> Contexts:
-        """Text embeddings of a prompt and of the job's negative prompt, encoded once: an offloaded text encoder is read
-        anew for every text."""
-        if prompt not in self._contexts:
-            self._contexts[prompt] = self.pipeline.encode(prompt, self._negative_prompt)
-        return self._contexts[prompt]
+    def contexts(self, prompt: str, *, negative_prompt: str | None = None) -> Contexts:
+        """Text embeddings of a prompt and of the negative one (None: the job's), encoded once: an offloaded text
+        encoder is read anew for every text."""
+        texts = prompt, self._negative_prompt if negative_prompt is None else negative_prompt
+        if texts not in self._contexts:
+            self._contexts[texts] = self.pipeline.encode(*texts)
+        return self._contexts[texts]
 
     def conditioning(self, geometry: Geometry) -> Conditioning:
         """What the job's image conditions in a video of that shape, encoded once for each shape."""
