@@ -94,7 +94,7 @@ def averaged(video: Tensor, latents: Tensor) -> Tensor:
     """A video (3, N, H, W) as the mean colours (3, F, h, w) of what each latent position stands for."""
     first, rest = video[:, :1], video[:, 1:]
     frames = torch.cat([first, rest.unflatten(1, (-1, 4)).mean(dim=2)], dim=1) if rest.shape[1] else first
-    return torch.nn.functional.adaptive_avg_pool2d(frames, latents.shape[2:])
+    return torch.nn.functional.adaptive_avg_pool2d(frames, (latents.shape[2], latents.shape[3]))
 
 
 def as_yaml(coefficients: Tensor, *, title: str, source: str) -> str:

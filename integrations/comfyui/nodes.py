@@ -26,8 +26,10 @@ CATEGORY = "Wan2.2 Shortcut"
 NOT_GIVEN = ("", 0, 0.0)
 LOADED = ("task", "ckpt_dir", "image", "machine")
 """Fields of a request that a loaded checkpoint keeps."""
-SAMPLED = ("prompt", "negative_prompt", "seed", "size", "frame_num")
-SAMPLED += ("sample_solver", "sample_steps", "sample_shift", "sample_guide_scale", "shortcuts")
+SAMPLED = (
+    *("prompt", "negative_prompt", "seed", "size", "frame_num"),
+    *("sample_solver", "sample_steps", "sample_shift", "sample_guide_scale", "shortcuts"),
+)
 """Fields of a request that one loaded checkpoint can have anew in every run."""
 
 
@@ -133,8 +135,8 @@ def _text(**how: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _asked(given: Mapping[str, Any], flags: str, *, allowed: tuple[str, ...], other: str) -> Request:
-    """What is set in a node, as flags of the same names, and its further flags; InvalidInput for one that belongs to the
-    node that ``other`` names."""
+    """What is set in a node, as flags of the same names, and its further flags; InvalidInput for one that belongs to
+    the node that ``other`` names."""
     argv = [f"--{name}={value}" for name, value in given.items() if value not in NOT_GIVEN]
     asked, plain = parse_request([*argv, *shlex.split(flags)]), Request()
     for name in Request.__dataclass_fields__:
