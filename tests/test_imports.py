@@ -61,13 +61,15 @@ LAYERS = {
     "request_checks": {"errors", "configs", "limits", "texts", "request", "runs"},
     # what a user asks for knows the planning half of sampling by its names; sampling never asks back
     "request": _PLANNED | {"commands", "machine"},
+    "preview_colours": {"errors", "configs"},
+    "preview": _PLANNED | {"preview_colours", "runs"},
     "image_input": {"errors", "configs", "pictures", "texts"},
     # the closed world of the demo model: what its clips show, drawn and read back
     "demo_world": {"errors"},
     "models": _PLANNED | {"prompt_text"},
     "loading": _PLANNED | {"commands", "models", "prompt_text", "runs"},
     "planning": _PLANNED | {"budgets", "commands", "runs"},
-    "job": _ASKED | {"device_kind", "image_input", "loading", "parallel", "planning"},
+    "job": _ASKED | {"device_kind", "image_input", "loading", "parallel", "planning", "preview_colours"},
     # files of others, read without trusting them
     "untrusted": set(),
     "runs": {"errors", "commands", "texts", "untrusted"},
@@ -93,7 +95,7 @@ LAYERS = {
     "run_parts": _PLANNED | {"runs"},
     "folder_run": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"}
-    | {"parallel"},
+    | {"parallel", "preview", "preview_colours"},
     "decoding": _PLANNED | {"models", "loading", "request_checks", "runs"},
     "generation": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"}
@@ -177,6 +179,7 @@ LIGHT_MODULES = (
     "wan.sampling.carried_size",
     "wan.resuming",
     "wan.parameters_text",
+    "wan.preview_colours",
     "wan.recorded_request",
     "wan.sampling.table",
     "wan.runs",

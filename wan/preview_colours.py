@@ -27,8 +27,8 @@ def preview_colours(config: TaskConfig) -> PreviewColours:
     """The colours for the latents of a task; ``InvalidInput`` where none are known."""
     if config.preview is None:
         raise InvalidInput(
-            f"--preview knows no colours for the latents of --task {config.name}; leave it out, or name those of its VAE "
-            "under 'preview' in the task's YAML file"
+            f"--preview knows no colours for the latents of --task {config.name}; leave it out, or name those of its "
+            "VAE under 'preview' in the task's YAML file"
         )
     found = yaml.safe_load((PREVIEW_DIR / f"{config.preview}.yaml").read_text(encoding="utf-8"))
     weights = tuple(tuple(map(float, found["weights"][colour])) for colour in COLOURS)
