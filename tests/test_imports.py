@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE_FILES = sorted((ROOT / "wan").rglob("*.py"))
 TOOL_FILES = sorted((ROOT / "tools").rglob("*.py"))
 EXAMPLE_FILES = sorted((ROOT / "examples").glob("*.py"))
-PRODUCT_FILES = [*PACKAGE_FILES, *TOOL_FILES, *EXAMPLE_FILES, *sorted(ROOT.glob("*.py"))]
+INTEGRATION_FILES = sorted((ROOT / "integrations").rglob("*.py"))
+PRODUCT_FILES = [*PACKAGE_FILES, *TOOL_FILES, *EXAMPLE_FILES, *INTEGRATION_FILES, *sorted(ROOT.glob("*.py"))]
 TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
 
 MAX_FILE_LINES = 300
@@ -61,6 +62,8 @@ LAYERS = {
     "request_checks": {"errors", "configs", "limits", "texts", "request", "runs"},
     # what a user asks for knows the planning half of sampling by its names; sampling never asks back
     "request": _PLANNED | {"commands", "machine", "prompt_extension"},
+    "preview_colours": {"errors", "configs"},
+    "preview": _PLANNED | {"preview_colours", "runs"},
     "image_input": {"errors", "configs", "pictures", "texts"},
     # the closed world of the demo model: what its clips show, drawn and read back
     "demo_world": {"errors"},
@@ -69,7 +72,7 @@ LAYERS = {
     "planning": _PLANNED | {"budgets", "commands", "runs"},
     # a language model writes a prompt out: it knows no run and no request
     "extension": {"errors", "loading", "models", "prompt_extension", "texts", "untrusted"},
-    "job": _ASKED | {"device_kind", "extension", "image_input", "loading", "parallel", "planning"},
+    "job": _ASKED | {"device_kind", "extension", "image_input", "loading", "parallel", "planning", "preview_colours"},
     # a job whose prompt is to be extended, made one with the extended prompt
     "extending": _ASKED | {"extension", "image_input", "job"},
     # files of others, read without trusting them
@@ -90,11 +93,14 @@ LAYERS = {
     "following": _PLANNED | {"analysis", "job", "loading", "parallel", "session"},
     # a run that was stopped, found again
     "resuming": _ASKED | {"extending", "job", "loading", "runs"},
-    "run_sections": _ASKED | {"job", "loading", "runs", "resuming"},
+    # the settings in a file of a run: as other programs read them, and as a request again
+    "parameters_text": _ASKED | {"job"},
+    "recorded_request": _ASKED | {"job", "runs"},
+    "run_sections": _ASKED | {"job", "loading", "parameters_text", "runs", "resuming"},
     "run_parts": _PLANNED | {"runs"},
     "folder_run": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline", "session", "run_parts", "run_sections"}
-    | {"parallel"},
+    | {"parallel", "preview", "preview_colours"},
     "decoding": _PLANNED | {"models", "loading", "request_checks", "runs"},
     "generation": _ASKED
     | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"}
@@ -109,7 +115,7 @@ LAYERS = {
     | {"run_sections"},
     "cli": _ASKED
     | {"console", "job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation"}
-    | {"extension", "image_input", "instruments", "parallel", "tune", "batch"},
+    | {"extension", "image_input", "instruments", "parallel", "recorded_request", "tune", "batch"},
     "__main__": {"cli"},
 }
 
@@ -178,6 +184,9 @@ LIGHT_MODULES = (
     "wan.sampling.price",
     "wan.sampling.carried_size",
     "wan.resuming",
+    "wan.parameters_text",
+    "wan.preview_colours",
+    "wan.recorded_request",
     "wan.sampling.table",
     "wan.runs",
 )

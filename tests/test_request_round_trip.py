@@ -110,7 +110,7 @@ def extensions(draw: st.DrawFn) -> PromptExtension:
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    debug = draw(st.booleans())
+    debug, preview = draw(st.booleans()), draw(st.booleans())
     return Request(
         task=draw(maybe(st.sampled_from(sorted(WAN_CONFIGS)))),
         ckpt_dir=draw(maybe(PATHS)),
@@ -130,6 +130,8 @@ def requests(draw: st.DrawFn) -> Request:
         output_dir=draw(PATHS),
         save_file=draw(maybe(PATHS)),
         no_resume_file=draw(st.booleans()),
+        preview=preview,
+        preview_every=draw(st.integers(1, 99)) if preview else 1,
         overwrite=draw(st.booleans()),
         enable_debug=debug,
         debug_output_dir=draw(maybe(PATHS)) if debug else None,

@@ -17,12 +17,11 @@ from wan.request_checks import refuse_result_file
 from wan.runs import IMAGE_NAME, LATENTS_NAME, VIDEO_NAME, load_record
 from wan.runs.debug_latents import load_debug_step
 from wan.runs.latents import DENOISED_KEY, LATENTS_KEY, PARTIAL_LATENTS_NAME, load_latents
+from wan.runs.record import FILE_KEYS
 from wan.runs.state_file import STATE_NAME, load_state
 from wan.runs.video import save_pieces
 from wan.untrusted.refusal import Refused
 from wan.untrusted.safetensors_header import read_header
-
-_HEADER_KEYS = ("task", "prompt", "original_prompt", "negative_prompt", "seed", "command")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +74,7 @@ def decode_to_file(
             f"are ({channels}, frames, height, width); give --task, the one that made them"
         )
     on = pick_device(device)
-    metadata = {name: str(found.about[name]) for name in _HEADER_KEYS if name in found.about}
+    metadata = {name: str(found.about[name]) for name in FILE_KEYS if name in found.about}
     with explained_out_of_memory():
         pieces = load_vae(checkpoint, device=on, tiling=tiling).frames(found.latents.to(on))
         save_pieces(path, pieces, is_image=config.is_image_task, fps=config.sample_fps, metadata=metadata)
@@ -100,7 +99,7 @@ def _of_file(path: Path) -> Found:
     except Refused as error:
         raise InvalidInput(f"{path} is not the latents of a run: {error}; give those of a run folder") from error
     latents = load_latents(path, key=DENOISED_KEY if DENOISED_KEY in header.tensors else LATENTS_KEY)
-    about = _about_run(path.parent) | {name: header.metadata[name] for name in _HEADER_KEYS if name in header.metadata}
+    about = _about_run(path.parent) | {name: header.metadata[name] for name in FILE_KEYS if name in header.metadata}
     return Found(latents=latents, source=path, step=_step(header.metadata), about=about)
 
 
@@ -125,7 +124,7 @@ def _about_run(folder: Path) -> dict[str, Any]:
     record = load_record(folder)
     checkpoint = record.get("checkpoint")
     path = checkpoint.get("path") if isinstance(checkpoint, dict) else None
-    return {name: record[name] for name in _HEADER_KEYS if name in record} | ({"checkpoint": path} if path else {})
+    return {name: record[name] for name in FILE_KEYS if name in record} | ({"checkpoint": path} if path else {})
 
 
 def _config(found: Found, task: str | None) -> TaskConfig:

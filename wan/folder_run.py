@@ -17,9 +17,12 @@ from wan.job import Job
 from wan.loading.layouts import Checkpoint
 from wan.parallel.team import ALONE, Team
 from wan.pipeline import Pipeline
+from wan.preview import Preview
+from wan.preview_colours import preview_colours
 from wan.run_parts import LastLatents, ResumeFile, Stopwatch
 from wan.run_sections import executed_forwards, run_metadata
 from wan.runs import IMAGE_NAME, LATENTS_NAME, VIDEO_NAME, RunRecord
+from wan.runs.folders import PREVIEW_NAME
 from wan.runs.latents import PARTIAL_LATENTS_NAME, load_latents, save_latents
 from wan.runs.state_file import STATE_NAME, load_state
 from wan.runs.video import save_pieces
@@ -81,6 +84,7 @@ class FolderRun:
         if self.debug:
             outputs["debug_outputs"] = str(self.debug.directory)
         self.record.update(outputs=outputs, timing=timing)
+        self.preview_path.unlink(missing_ok=True)  # the video is there
         self._say_timing(timing)
         self.say(f"saved {path}")
         return path
@@ -92,6 +96,10 @@ class FolderRun:
     @property
     def state_path(self) -> Path:
         return self.directory / STATE_NAME
+
+    @property
+    def preview_path(self) -> Path:
+        return self.directory / PREVIEW_NAME
 
     def _found(self, timer: StepTimer) -> Tensor:
         """The latents of a run that was stopped after its last step, and what their sampling took."""
@@ -138,6 +146,8 @@ class FolderRun:
             start.restore_watched(watched)
             self.say(f"going on after step {start.steps_done} of {len(job.plan.steps)}")
         with ExitStack() as stack:
+            if job.request.preview:
+                observers.append(self._preview(stack))
             if not job.request.no_resume_file:
                 resume_file = ResumeFile(self.state_path, run=self.name, watched=watched, warn=self.notice)
                 stack.callback(resume_file.close)
@@ -150,6 +160,20 @@ class FolderRun:
             except BaseException:
                 self._keep_partial(last.event, session.pipeline)
                 raise
+
+    def _preview(self, stack: ExitStack) -> Preview:
+        config, every = self.job.config, self.job.request.preview_every
+        preview = Preview(
+            self.preview_path,
+            plan=self.job.plan,
+            colours=preview_colours(config),
+            fps=config.sample_fps,
+            every=every,
+            warn=self.notice,
+        )
+        stack.callback(preview.close)
+        self.say(f"preview: {self.preview_path}, replaced after every {'step' if every == 1 else f'{every} steps'}")
+        return preview
 
     def _snapshot(self, device: torch.device) -> Snapshot | None:
         """Where the run was stopped; None before its first step."""

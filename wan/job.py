@@ -22,6 +22,7 @@ from wan.loading.prompt_length import cut_notices
 from wan.memory import refuse_large_language_model, refuse_prefetch, refuse_too_little_memory, text_bytes
 from wan.parallel.sharing import NOTHING, refuse_few_tokens, refuse_heads, refuse_sharing, sharing_of
 from wan.planning.choose import plan_run
+from wan.preview_colours import preview_colours
 from wan.prompt_extension import Extension
 from wan.request import DEFAULT_OUTPUT_DIR, Request
 from wan.request_checks import check_save_file, checked_request
@@ -120,6 +121,8 @@ def prepare(
     notices += opened.notices if opened else ()
     geometry = _geometry(request, config, opened.image if opened else None, notices)
     check_save_file(request, config)
+    if request.preview:
+        preview_colours(config)  # refuses a task that has none
     if request.prompt is None:
         notices.append(f"no --prompt given, using the example prompt: {config.example_prompt!r}")
     prompt = config.example_prompt if request.prompt is None else request.prompt

@@ -130,6 +130,14 @@ class Request:
     no_resume_file: bool = flag(
         False, "keep no file on disk from which --resume goes on when the run is stopped", group=OUTPUT
     )
+    preview: bool = flag(
+        False,
+        "show the video while it is made: preview.webp in the run folder, replaced step by step, removed at the end",
+        group=OUTPUT,
+    )
+    preview_every: int = flag(
+        1, "steps from one preview to the next (%(default)s)", group=OUTPUT, read=int, metavar="K"
+    )
     overwrite: bool = flag(False, "let --save_file and --debug_output_dir replace files", group=OUTPUT)
     enable_debug: bool = flag(
         False,
@@ -152,6 +160,13 @@ class Request:
             raise InvalidInput(
                 "--debug_output_dir and --debug_dtype need --enable_debug; give it too, or leave them out"
             )
+
+        if self.preview_every < 1:
+            raise InvalidInput(
+                f"--preview_every {self.preview_every} must be at least 1: a preview after every K steps"
+            )
+        if self.preview_every != 1 and not self.preview:
+            raise InvalidInput(f"--preview_every {self.preview_every} needs --preview; give it too, or leave it out")
 
     def argv(self) -> list[str]:
         """The flags that ``parse_request`` reads back as this request."""

@@ -5,9 +5,10 @@ from typing import Any
 
 from wan.job import Job, cut_texts
 from wan.loading.layouts import Checkpoint
+from wan.parameters_text import parameters_text
 from wan.resuming import resume_record
 from wan.runs import RunRecord, checkpoint_identity, environment_versions
-from wan.runs.record import file_metadata
+from wan.runs.record import PARAMETERS, file_metadata
 from wan.sampling.observers import ForwardCounter
 from wan.sampling.plan import Plan
 from wan.sampling.price import forwards_by, price
@@ -25,6 +26,7 @@ def initial_record(job: Job, checkpoint: Checkpoint, *, seed: int, device: str) 
         "negative_prompt": job.negative_prompt,
         "seed": seed,
         "command": job.request.command(seed=seed),
+        PARAMETERS: parameters_text(job, seed=seed),
         "settings": job.record() | {"device": device},
         "adjustments": [*job.notices, *cut_texts(job, checkpoint)],
         "forwards": planned_forwards(plan) | {"executed": 0},

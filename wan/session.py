@@ -116,13 +116,16 @@ class Session:
         cache: CacheNetwork | None = None,
         timer: StepTimer | None = None,
         start: Snapshot | None = None,
+        negative_prompt: str | None = None,
     ) -> Sampled:
         """One run. The same prompt and seed give the same text and the same noise to every plan.
 
         ``wrap`` and ``cache``: see ``Pipeline.sample``. ``timer``: the caller's, which keeps what was timed when the
-        run ends early. ``start``: where an interrupted run of the same plan goes on.
+        run ends early. ``start``: where an interrupted run of the same plan goes on. ``negative_prompt`` None: that of
+        the job.
         """
-        contexts, conditioning = self.contexts(prompt), self.conditioning(plan.geometry)
+        contexts = self.contexts(prompt, negative_prompt=negative_prompt)
+        conditioning = self.conditioning(plan.geometry)
         counter, timer = self.pipeline.forward_counter, timer or StepTimer(device=self.device)
         forwards, token_forwards, flops = counter.total, counter.token_forwards, counter.flops
         with ExitStack() as stack:
@@ -162,10 +165,11 @@ class Session:
             conditioning = self.conditioning(plan.geometry)
             self.pipeline.sample(firsts, self.contexts(prompt), seed=0, conditioning=conditioning)
 
-    def contexts(self, prompt: str) -> Contexts:
-        """Text embeddings of a prompt and of the job's negative prompt, encoded once: an offloaded text encoder is read
-        anew for new texts."""
-        texts = {Branch.COND: prompt, Branch.UNCOND: self._negative_prompt}
+    def contexts(self, prompt: str, *, negative_prompt: str | None = None) -> Contexts:
+        """Text embeddings of a prompt and of the negative one (None: the job's), encoded once: an offloaded text
+        encoder is read anew for new texts."""
+        negative = self._negative_prompt if negative_prompt is None else negative_prompt
+        texts = {Branch.COND: prompt, Branch.UNCOND: negative or self.config.sample_neg_prompt}
         self.embed(texts.values())
         return {branch: self._texts[text] for branch, text in texts.items()}
 

@@ -261,6 +261,11 @@ def shortcut_values(shortcuts: Shortcuts) -> dict[str, Any]:
     return {one.name: getattr(shortcuts, one.name) for one in fields(Shortcuts)}
 
 
+def is_budget(shortcuts: Shortcuts) -> bool:
+    """Whether a budget, a preset or a plan decides, and no single shortcut may be given beside it."""
+    return any(getattr(shortcuts, name) is not None for name in _BUDGET)
+
+
 def shortcut_label(values: Mapping[str, Any]) -> str:
     """What results call the shortcuts of a run, from the fields as ``run.json`` holds them; 'none' when all are off."""
     parts = []

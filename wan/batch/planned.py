@@ -157,10 +157,10 @@ def group_of(job: Job, session: str) -> str:
     """What requests have in common that can share forwards; empty for one that cannot share any.
 
     A cache that decides by what it sees would decide for all of them at once, one inside of the network keeps what
-    cannot be told apart again, and a debug run looks at one video.
+    cannot be told apart again, and a debug run and a preview look at one video.
     """
-    cache = job.plan.cache
-    if job.request.enable_debug or (cache is not None and (cache.is_in_network or not cache.is_planned)):
+    cache, request = job.plan.cache, job.request
+    if request.enable_debug or request.preview or (cache is not None and (cache.is_in_network or not cache.is_planned)):
         return ""
     geometry = job.geometry
     shape = [geometry.width, geometry.height, geometry.pixel_frames]

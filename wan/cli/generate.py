@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wan.commands import command_line
@@ -14,7 +15,8 @@ from wan.memory import BYTES, need_of, refuse_prefetch, why_too_little
 from wan.parallel.price import format_shared, shared_price, ways
 from wan.parallel.ranks import ranks_here
 from wan.parallel.sharing import NOTHING, refuse_heads, refuse_ranks, sharing_of
-from wan.request import OUTPUT, add_request_flags, request_of
+from wan.recorded_request import recorded_request
+from wan.request import OUTPUT, WHAT, add_request_flags, request_of
 from wan.request_checks import refuse_bad_folders
 from wan.resuming import earlier_run
 from wan.sampling.carried_size import carried_bytes
@@ -25,9 +27,19 @@ from wan.sampling.table import format_plan, format_price
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     if args.resume is not None:
+        if args.recorded is not None:
+            raise InvalidInput(
+                "--resume and --from exclude each other: --resume goes on with a run, --from begins anew"
+            )
         resume(args)
         return
+    recorded = recorded_request(args.recorded) if args.recorded is not None else None
+    if recorded is not None:
+        args = build_parser().parse_args([*recorded.argv_beside(request_of(args)), *argv])
+        recorded.refuse_missing(request_of(args))
     job = prepare(request_of(args), needs_image=not (args.dry_run or args.list_vocabulary))
+    if recorded is not None:
+        job = replace(job, notices=(*recorded.notices(job), *job.notices))
     if args.list_vocabulary:
         list_vocabulary(job)
         return
@@ -53,6 +65,13 @@ def build_parser() -> Parser:
     )
     groups = Groups(parser)
     add_request_flags(groups)
+    groups[WHAT].add_argument(
+        "--from",
+        dest="recorded",
+        type=Path,
+        metavar="FILE",
+        help="make again what an mp4, PNG, run.json or run folder was made with; flags given beside it win",
+    )
     output = groups[OUTPUT]
     output.add_argument(
         "--resume", type=Path, metavar="RUN", help="go on with the run of this folder, with the settings it began with"

@@ -26,6 +26,7 @@ class TaskConfig:
     ``has_image_encoder``: CLIP features of the image join the text (Wan2.1 image to video).
     ``shift_by_size``: official shifts of single sizes; ``recommended_guide_scale``: what the model's makers advise
     where it is not the default. ``reference_pipeline``: the diffusers pipeline of the same model.
+    ``preview``: whose colours a preview of the latents has (``wan.preview_colours``); None: nobody's are known.
     """
 
     name: str
@@ -58,6 +59,7 @@ class TaskConfig:
     example_prompt: str
     bundled_checkpoint: str | None
     recommended_guide_scale: float | None
+    preview: str | None
     shift_by_size: Mapping[str, float] = field(default_factory=dict)
     repositories: Mapping[str, str] = field(default_factory=dict)
 

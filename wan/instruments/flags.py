@@ -15,7 +15,7 @@ from wan.texts import checked_prompt, prompts_from_file
 
 DEMO_TASK = "t2v-demo"
 _OWN_FORM = ("ckpt_dir", "prompt", "seed", "frame_num", "output_dir", "overwrite")
-_NOT_MEASURED = ("save_file", "enable_debug", "debug_output_dir", "debug_dtype")
+_NOT_MEASURED = ("save_file", "preview", "preview_every", "enable_debug", "debug_output_dir", "debug_dtype")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

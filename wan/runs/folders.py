@@ -14,6 +14,7 @@ VIDEO_NAME = "video.mp4"
 IMAGE_NAME = "image.png"
 LATENTS_NAME = "latents.safetensors"
 RECORD_NAME = "run.json"
+PREVIEW_NAME = "preview.webp"
 
 # File systems count bytes, at most 255 in a name; a CJK character takes three.
 MAX_SLUG_BYTES = 60

@@ -14,6 +14,10 @@ from wan.untrusted.refusal import Refused
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 STATUSES = (RUNNING, FINISHED, FAILED, INTERRUPTED)
 
+PARAMETERS = "parameters"
+"""The settings once more, as a text that other programs read (``wan.parameters_text``)."""
+FILE_KEYS = ("task", "prompt", "original_prompt", "negative_prompt", "seed", "command", PARAMETERS)
+
 
 class RunRecord:
     """Owner of ``run.json`` in one run folder; the file on disk is always whole and never behind the object.
@@ -57,7 +61,7 @@ class RunRecord:
 
 def file_metadata(record: Mapping[str, Any]) -> dict[str, str]:
     """What the files of a run carry with them."""
-    found = {name: str(record[name]) for name in ("task", "prompt", "negative_prompt", "seed", "command")}
+    found = {name: str(record[name]) for name in FILE_KEYS if name in record}
     image, extension = record["settings"].get("image_sha256"), record.get("prompt_extension")
     found |= {"original_prompt": str(extension["original"])} if extension else {}
     return found | ({"image_sha256": image} if image else {})

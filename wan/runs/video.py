@@ -17,7 +17,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from wan.errors import InvalidInput, NumericalError
 from wan.runs.atomic import atomic_path
+from wan.runs.record import PARAMETERS
 from wan.texts import encodable
+from wan.untrusted.json_text import parse_json
+from wan.untrusted.refusal import MALFORMED, Refused, reason_of
+from wan.untrusted.regular import open_regular, why_unusable
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +32,19 @@ _THREADS = 4
 _ENCODER = {"crf": str(CRF), "x264-params": "mbtree=0"}
 """Equal frames make equal files. x264's mbtree is left out, because with AVX-512 it does not repeat itself: the same
 frames at 832*480 came out as five different files in eight encodes."""
+
+_LAYOUT = "+faststart+use_metadata_tags"
+"""The index goes first, so that a browser plays the file while it loads; tags may have any name."""
+_NO_VIDEO = "{path} cannot be read as a video ({reason}): give the mp4 of a finished run"
+_NO_SETTINGS = "{path} carries no settings: it was not written by this program, or re-encoded"
+
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *MALFORMED,
+    av.FFmpegError,
+    SyntaxError,
+    Image.DecompressionBombError,
+)
+"""What PyAV and Pillow raise for damaged files."""
 
 
 def to_uint8(video: "torch.Tensor") -> np.ndarray:
@@ -63,12 +80,16 @@ def write_frames(
 ) -> None:
     """Write frames (H, W, 3) uint8 as H.264 mp4, ``metadata`` as JSON in its ``comment``; OSError when that fails.
 
-    H and W must be even (yuv420p halves the colour planes).
+    What other programs look for under a name of its own (``PARAMETERS``) becomes a tag beside ``comment``. H and W must
+    be even (yuv420p halves the colour planes).
     """
-    comment = json.dumps(dict(metadata), ensure_ascii=True)
+    own = {name: text for name, text in metadata.items() if name != PARAMETERS}
+    tags = {"comment": json.dumps(own, ensure_ascii=True)}
+    if PARAMETERS in metadata:
+        tags[PARAMETERS] = encodable(metadata[PARAMETERS])
     with atomic_path(path, overwrite=overwrite) as temporary:
         try:
-            _encode(temporary, frames, fps=fps, comment=comment)
+            _encode(temporary, frames, fps=fps, tags=tags)
         except av.FFmpegError as error:
             raise OSError(f"cannot write the video {path}: {error}") from error
 
@@ -80,13 +101,24 @@ def read_video(path: Path) -> np.ndarray:
 
 
 def read_video_metadata(path: Path) -> dict[str, str]:
-    """The settings that ``write_video`` stored; InvalidInput when the file has none."""
-    with _opened(path) as container:
-        comment = container.metadata.get("comment", "")
+    """The settings that ``write_video`` stored; InvalidInput when the file has none.
+
+    The file may be anybody's: it is opened as a regular file and as mp4, so that nothing in it can name another file or
+    an address to be opened.
+    """
+    if reason := why_unusable(path):
+        raise InvalidInput(_NO_VIDEO.format(path=path, reason=reason))
     try:
-        return dict(json.loads(comment))
-    except (ValueError, TypeError, RecursionError) as error:  # no JSON, or JSON that is no object
-        raise InvalidInput(f"{path} carries no settings: it was not written by this program, or re-encoded") from error
+        with open_regular(path) as file, av.open(file, format="mp4") as container:
+            tags = dict(container.metadata)
+        found = parse_json(tags.get("comment", "").encode("utf-8", errors="surrogateescape"))
+    except Refused as error:
+        raise InvalidInput(_NO_SETTINGS.format(path=path)) from error
+    except _UNREADABLE as error:
+        raise InvalidInput(_NO_VIDEO.format(path=path, reason=reason_of(error))) from error
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise InvalidInput(_NO_SETTINGS.format(path=path))
+    return found | ({PARAMETERS: tags[PARAMETERS]} if PARAMETERS in tags else {})
 
 
 def read_settings(path: Path) -> dict[str, str]:
@@ -94,10 +126,15 @@ def read_settings(path: Path) -> dict[str, str]:
     if path.suffix.lower() != ".png":
         return read_video_metadata(path)
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            return {str(key): str(value) for key, value in getattr(picture, "text", {}).items()}
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"{path} cannot be read as a picture ({error}): give the PNG of a finished run") from error
+        with open_regular(path) as file, Image.open(file, formats=("PNG",)) as picture:
+            found = {str(key): str(value) for key, value in getattr(picture, "text", {}).items()}
+    except _UNREADABLE as error:
+        raise InvalidInput(
+            f"{path} cannot be read as a picture ({reason_of(error)}): give the PNG of a finished run"
+        ) from error
+    if not found:
+        raise InvalidInput(_NO_SETTINGS.format(path=path))
+    return found
 
 
 def write_image(path: Path, image: "torch.Tensor", *, metadata: Mapping[str, str], overwrite: bool = True) -> None:
@@ -130,10 +167,9 @@ def save_pieces(
         write_video(path, pieces, fps=fps, metadata=metadata, overwrite=overwrite)
 
 
-def _encode(path: Path, frames: Iterable[np.ndarray], *, fps: int, comment: str) -> None:
-    # faststart: the index goes first, so that a browser plays the file while it loads.
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        container.metadata["comment"] = comment
+def _encode(path: Path, frames: Iterable[np.ndarray], *, fps: int, tags: Mapping[str, str]) -> None:
+    with av.open(str(path), "w", format="mp4", options={"movflags": _LAYOUT}) as container:
+        container.metadata.update(tags)
         stream = container.add_stream("libx264", rate=fps, options=_ENCODER)
         stream.codec_context.thread_count, stream.codec_context.thread_type = _THREADS, ThreadType.FRAME
         coming = iter(frames)
@@ -169,4 +205,4 @@ def _opened(path: Path) -> Iterator[InputContainer]:
         with av.open(str(path)) as container:
             yield container
     except (av.FFmpegError, OSError) as error:
-        raise InvalidInput(f"{path} cannot be read as a video ({error}): give the mp4 of a finished run") from error
+        raise InvalidInput(_NO_VIDEO.format(path=path, reason=error)) from error

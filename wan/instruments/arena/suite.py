@@ -32,7 +32,7 @@ _BASE = ("sample_solver", "sample_steps", "sample_shift", "sample_guide_scale", 
 # everything else that a request has is the same for all methods of a suite
 _FIXED = (
     *("task", "ckpt_dir", "prompt", "negative_prompt", "image", "size", "frame_num", "seed", "output_dir"),
-    *("save_file", "overwrite", "enable_debug", "debug_output_dir", "debug_dtype"),
+    *("save_file", "overwrite", "enable_debug", "debug_output_dir", "debug_dtype", "preview", "preview_every"),
 )
 
 

@@ -1,0 +1,128 @@
+"""A request read back out of what a run left: an mp4, a PNG, a ``run.json`` or a run folder.
+
+The file may be anybody's. The command that it carries is taken apart into words and read by the parser of flags; it is
+never run. What would write somewhere, or would switch a check off, is left out of it.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wan.errors import InvalidInput
+from wan.flags import Groups, make_parser
+from wan.job import Job
+from wan.request import Request, add_request_flags, request_of
+from wan.runs import load_record
+from wan.shortcuts import Shortcuts, is_budget
+from wan.untrusted.json_text import read_json_object
+from wan.untrusted.refusal import Refused, shown
+
+FLAG = "--from"
+_DOOR = "generate.py"
+_OWN: Mapping[str, Any] = {
+    **{name: Request.__dataclass_fields__[name].default for name in ("output_dir", "save_file", "overwrite")},
+    "debug_output_dir": None,
+}
+"""What stays as it is without the file: where things are written."""
+_OWN_MACHINE: Mapping[str, Any] = {"text_cache": None, "ignore_memory_check": False}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """``request`` of the file at ``path``, without its places to write to; ``image_sha256`` of its picture."""
+
+    path: Path
+    request: Request
+    image_sha256: str | None
+
+    def argv_beside(self, given: Request) -> list[str]:
+        """The flags of the file, to stand before those that were given. A budget and single shortcuts exclude each
+        other: where one is given, the other is not taken from the file."""
+        ours, theirs = given.shortcuts, self.request.shortcuts
+        is_other = ours != Shortcuts() and is_budget(ours) != is_budget(theirs)
+        return (replace(self.request, shortcuts=Shortcuts()) if is_other else self.request).argv()
+
+    def refuse_missing(self, asked: Request) -> None:
+        """``InvalidInput`` for a recorded path that is not here, unless ``asked`` has another one."""
+        for name, (flag, path) in _paths(self.request).items():
+            if path is not None and _paths(asked)[name][1] == path and not path.exists():
+                raise InvalidInput(
+                    f"{FLAG} {self.path}: its {flag} {shown(path)} is not here; give {flag} beside it, with the place "
+                    "on this machine"
+                )
+
+    def notices(self, job: Job) -> list[str]:
+        """What is not as it was when the file was made."""
+        picture = job.picture
+        if picture is None or self.image_sha256 is None or picture.sha256 == self.image_sha256:
+            return []
+        return [f"--image {job.request.image} is another picture than the one that {self.path} was made from"]
+
+
+def recorded_request(path: Path) -> Recorded:
+    """The request that made a file; ``InvalidInput`` for one that carries none, or whose flags are not those of this
+    version."""
+    settings = _settings(path)
+    command = settings.get("command")
+    if not isinstance(command, str):
+        raise InvalidInput(f"{FLAG} {path}: it carries settings of another program, without a command of this one")
+    image = settings.get("image_sha256")
+    request = _own_places(_request(path, _words(path, command)))
+    return Recorded(path=path, request=request, image_sha256=image if isinstance(image, str) else None)
+
+
+def _settings(path: Path) -> Mapping[str, Any]:
+    if path.is_dir():
+        record = load_record(path)
+    elif path.suffix.lower() == ".json":
+        try:
+            record = read_json_object(path)
+        except Refused as error:
+            raise InvalidInput(f"{FLAG} {path} is no record of a run: {error}; give the run.json of a run") from error
+    else:
+        from wan.runs.video import read_settings  # it needs PyAV, which no other request has to wait for
+
+        return read_settings(path)
+    inner = record.get("settings")
+    return record | ({"image_sha256": inner.get("image_sha256")} if isinstance(inner, dict) else {})
+
+
+def _words(path: Path, command: str) -> list[str]:
+    """The flags of a recorded command, behind the program that it starts with."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InvalidInput(f"{FLAG} {path}: the command in it cannot be read ({error}); give its flags") from None
+    first = 2 if words[:1] == ["torchrun"] else 1  # torchrun has a flag of its own before the program
+    end = next((place for place in range(first, len(words)) if words[place].startswith("--")), len(words))
+    is_ours = words[end - 1 : end] and words[end - 1].endswith(_DOOR)
+    if not (is_ours or words[max(end - 2, 0) : end] == ["wan", "generate"]):
+        raise InvalidInput(f"{FLAG} {path}: '{shown(command)}' is no command that makes a video; give its flags")
+    return words[end:]
+
+
+def _request(path: Path, words: list[str]) -> Request:
+    parser = make_parser("generate", None, add_help=False)
+    add_request_flags(Groups(parser))
+    try:
+        return request_of(parser.parse_args(words))
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"{FLAG} {path}: this version does not know what is in it ({shown(error, 300)}); give its settings as "
+            "flags, or use the version that made it"
+        ) from None
+
+
+def _own_places(request: Request) -> Request:
+    return replace(request, **_OWN, machine=replace(request.machine, **_OWN_MACHINE))
+
+
+def _paths(request: Request) -> dict[str, tuple[str, Path | None]]:
+    """What a request reads, with its flags."""
+    return {
+        "ckpt_dir": ("--ckpt_dir", request.ckpt_dir),
+        "image": ("--image", request.image),
+        "plan": ("--plan", request.shortcuts.plan),
+    }
