@@ -101,8 +101,8 @@ def test_rows_sum_costs_and_name_the_clips_that_failed() -> None:
     contestants = [Contestant(name=name, family=name, role=OTHER) for name in ("plain", "half", "broken")]
     contestants.append(Contestant(name="never", family="never", role=OTHER, refusal="cannot"))
     found = {
-        "plain": [case(10.0, math.inf, 2.0), case(30.0, math.inf, 2.0)],
-        "half": [case(5.0, 30.0, 1.0), case(15.0, 20.0, 2.0)],
+        "plain": [case(10.0, math.inf, 2.0), case(14.0, math.inf, 2.0)],
+        "half": [case(5.0, 30.0, 1.0), case(7.0, 20.0, 2.0)],
         "broken": [case(6.0, 10.0, 2.0), {"error": "ValueError: no"}],
         "never": [],
     }
@@ -113,3 +113,16 @@ def test_rows_sum_costs_and_name_the_clips_that_failed() -> None:
     assert (broken.clips, broken.cost, broken.psnrs) == (1, 0.6, (10.0, None))
     assert broken.error == "ValueError: no (1 of 2 clips)"
     assert (never.clips, never.error, never.cost) == (0, "cannot", None)
+
+
+def test_times_are_left_out_where_the_machine_did_other_work() -> None:
+    contestants = [Contestant(name=name, family=name, role=OTHER) for name in ("plain", "half")]
+    # the same plan took 1 second for one clip and 1.6 for another
+    found = {
+        "plain": [case(10.0, 40.0, 2.0), case(16.0, 40.0, 2.0)],
+        "half": [case(5.0, 30.0, 1.0), case(8.0, 20.0, 2.0)],
+    }
+    rows = make_rows(contestants, found, judge=None, shown=[])
+    assert [(row.cost, row.time, row.seconds) for row in rows] == [(1.0, None, None), (0.5, None, None)]
+    text = markdown(rows, [], floor=None)
+    assert "took more than 1.5 times as long as its fastest" in text and "half** | 0.500 | - |" in text

@@ -15,14 +15,19 @@ from wan.instruments.arena.runner import Found, values_of
 from wan.instruments.arena.suite import PLAIN
 from wan.instruments.arena.truth import Judge
 
+STEADY = 1.5
+"""Seconds of the plain plan's slowest clip over those of its fastest. Beyond it the machine did other work as well, and
+times say nothing: every clip of a suite has the same shape."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One method over the clips on which it ran.
 
     ``cost``: executed FLOPs, and ``time``: seconds of the sampling loop, both as fractions of the plain plan's on the
-    same clips; ``seconds`` per clip. ``psnrs`` by clip (None: not made). ``obedience`` and ``motion_right``: shares of
-    clips in which the detector reads everything, or the motion, that was asked. ``error``: why clips are missing.
+    same clips; ``seconds`` per clip, None for both where the machine was not ``STEADY``. ``psnrs`` by clip (None: not
+    made). ``obedience`` and ``motion_right``: shares of clips in which the detector reads everything, or the motion,
+    that was asked. ``error``: why clips are missing.
     """
 
     name: str
@@ -65,6 +70,7 @@ def _row(
     judge: Judge | None,
     shown: Sequence[Combination],
 ) -> Row:
+    is_steady = _spread(baseline) <= STEADY
     pairs = [
         (number, case, reference)
         for number, (case, reference) in enumerate(zip(cases, baseline, strict=False))
@@ -87,8 +93,8 @@ def _row(
     scores = Row(
         **head,
         cost=_ratio(pairs, "flops"),
-        time=_ratio(pairs, "inference_seconds"),
-        seconds=float(np.mean([case["cost"]["inference_seconds"] for _, case, _ in pairs])),
+        time=_ratio(pairs, "inference_seconds") if is_steady else None,
+        seconds=float(np.mean([case["cost"]["inference_seconds"] for _, case, _ in pairs])) if is_steady else None,
         psnr=float(np.mean(psnrs)),
         # the spread of equal videos (infinite PSNR) is none
         psnr_std=float(np.std(psnrs)) if math.isfinite(sum(psnrs)) else 0.0,
@@ -107,6 +113,11 @@ def _ratio(pairs: Sequence[tuple[int, Mapping[str, Any], Mapping[str, Any]]], na
     """Sum over sum of a part of the cost."""
     own, plain = sum(case["cost"][name] for _, case, _ in pairs), sum(plain["cost"][name] for *_, plain in pairs)
     return float(own / plain)
+
+
+def _spread(baseline: Sequence[Mapping[str, Any]]) -> float:
+    seconds = [case["cost"]["inference_seconds"] for case in baseline if "error" not in case]
+    return max(seconds) / min(seconds) if seconds else 1.0
 
 
 def _with_truth(row: Row, truths: Sequence[tuple[Mapping[str, Any], Combination]], judge: Judge) -> Row:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from wan.analysis.pareto import Point, Reached, pareto_front
 from wan.instruments.arena.against import MARGIN_DB, MOTION_RANGE, OBEDIENCE_POINTS, Against
-from wan.instruments.arena.rows import Row
+from wan.instruments.arena.rows import STEADY, Row
 from wan.instruments.arena.suite import RESERVED
 from wan.instruments.arena.truth import Floor
 
@@ -50,6 +50,11 @@ def markdown(rows: Sequence[Row], against: Sequence[Against], *, floor: Floor | 
         parts.append(
             f"Renders of the same captions against each other (the floor of the Frechet distance): {floor.mean:.2f}, "
             f"at most {floor.largest:.2f}."
+        )
+    if any(row.clips for row in rows) and all(row.time is None for row in rows):
+        parts.append(
+            f"Times are left out: the slowest clip of the plain plan took more than {STEADY:g} times as long as its "
+            "fastest, so the machine did other work as well."
         )
     if failed := [row for row in rows if row.error]:
         parts.append("\n".join(["Did not run:", "", *(f"- {row.name}: {row.error}" for row in failed)]))
