@@ -138,7 +138,7 @@ def test_what_is_not_here_is_named_unless_another_is_given(tmp_path: Path, name:
 REFUSALS = {
     "python generate.py --fast_mode": "does not know what is in it (unrecognized arguments: --fast_mode",
     "python generate.py --task t3v": "does not know what is in it (argument --task: invalid choice: 't3v'",
-    "python generate.py --use_prompt_extend": "does not know what is in it (--use_prompt_extend is not available",
+    "python generate.py --use_prompt_extend": "it asks for a language model, which a file may not choose",
     "python generate.py --help": "does not know what is in it (unrecognized arguments: --help",
     "python generate.py --from a.mp4": "does not know what is in it (unrecognized arguments: --from a.mp4",
     "rm -rf / --task t2v-demo": "'rm -rf / --task t2v-demo' is no command that makes a video",

@@ -107,12 +107,17 @@ def _request(path: Path, words: list[str]) -> Request:
     parser = make_parser("generate", None, add_help=False)
     add_request_flags(Groups(parser))
     try:
-        return request_of(parser.parse_args(words))
+        request = request_of(parser.parse_args(words))
     except InvalidInput as error:
         raise InvalidInput(
             f"{FLAG} {path}: this version does not know what is in it ({shown(error, 300)}); give its settings as "
             "flags, or use the version that made it"
         ) from None
+    if request.extension.use_prompt_extend:  # a record of ours holds the extended prompt itself
+        raise InvalidInput(
+            f"{FLAG} {path}: it asks for a language model, which a file may not choose; give its settings as flags"
+        )
+    return request
 
 
 def _own_places(request: Request) -> Request:
