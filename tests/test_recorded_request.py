@@ -19,8 +19,8 @@ from wan.commands import replay_line
 from wan.errors import InvalidInput
 from wan.image_input import open_picture
 from wan.machine import Machine
-from wan.recorded_request import recorded_request
 from wan.prompt_extension import PromptExtension
+from wan.recorded_request import recorded_request
 from wan.request import Request, parse_request
 from wan.runs.video import write_image, write_video
 from wan.shortcuts import Shortcuts
