@@ -1,4 +1,4 @@
-"""What several GPUs cost and save of a plan: memory, traffic and time for each of them; formulas in docs/scale.md.
+"""What several GPUs cost and save of a plan: memory, traffic and time for each of them.
 
 Computed, not measured: FLOPs of the blocks over a stated rate, bytes over a stated bandwidth, no overlap of the two.
 """
