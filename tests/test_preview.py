@@ -60,7 +60,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[np.ndarray, Sequence[
         seen.append((frames, milliseconds))
         write_preview(path, frames, milliseconds=milliseconds)
 
-    monkeypatch.setattr(preview_module, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr("wan.runs.beside.ThreadPoolExecutor", AtOnce)
     monkeypatch.setattr(preview_module, "write_preview", write)
     return seen
 

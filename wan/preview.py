@@ -5,7 +5,7 @@ copied; a thread writes the file while the next step runs. It changes no number 
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from wan.preview_colours import PreviewColours
+from wan.runs.beside import WriterBeside
 from wan.runs.preview_file import write_preview
 from wan.sampling.geometry import kept_frames
 from wan.sampling.observers import Observer, StepEvent
@@ -41,33 +42,21 @@ class Preview(Observer):
         self._colours = colours
         self._fps = fps
         self._every = every
-        self._warn = warn
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="preview")
-        self._writing: Future[None] | None = None
-        self._has_failed = False
+        self._writer = WriterBeside("preview", said=self._cannot_be_written, warn=warn)
 
     def on_step_end(self, event: StepEvent) -> None:
-        if (event.step.index + 1) % self._every or (self._writing is not None and not self._writing.done()):
+        if (event.step.index + 1) % self._every or self._writer.is_busy:
             return
-        self._wait()
         frames = preview_frames(event.state.solver.denoised()[0], self._colours)
         times = frame_milliseconds(self._plan, latent_frames=len(frames), fps=self._fps)
-        self._writing = self._thread.submit(write_preview, self.path, frames, milliseconds=times)
+        self._writer.write(partial(write_preview, self.path, frames, milliseconds=times))
 
     def close(self) -> None:
         """Wait, and end the thread."""
-        self._wait()
-        self._thread.shutdown()
+        self._writer.close()
 
-    def _wait(self) -> None:
-        writing, self._writing = self._writing, None
-        try:
-            if writing is not None:
-                writing.result()
-        except OSError as error:
-            if not self._has_failed:
-                self._warn(f"the preview {self.path} cannot be written ({error.strerror or error}); the run goes on")
-            self._has_failed = True
+    def _cannot_be_written(self, error: OSError) -> str:
+        return f"the preview {self.path} cannot be written ({error.strerror or error}); the run goes on"
 
 
 @torch.no_grad()

@@ -1,15 +1,16 @@
 """What watches a run in its folder: its newest latents, its resume file, and the time of its phases."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import ClassVar
 
 from torch import Tensor
 
+from wan.runs.beside import WriterBeside
 from wan.runs.host_copies import HostCopies
 from wan.runs.state_file import Packed
 from wan.sampling.carried import Carries
@@ -38,40 +39,31 @@ class ResumeFile(Observer):
         self.path = path
         self._run = run
         self._watched = watched
-        self._warn = warn
         self._copies = HostCopies()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="resume-file")
-        self._writing: Future[None] | None = None
-        self._has_failed = False
+        self._writer = WriterBeside("resume-file", said=self._cannot_be_written, warn=warn)
 
     def on_step_end(self, event: StepEvent) -> None:
         self.keep(take(event, self._watched))
 
     def keep(self, snapshot: Snapshot) -> None:
         """Put that state on disk, when the one before is there."""
-        self.wait()
+        self.wait()  # the copies are written from until then
         packed = Packed.of({name: getattr(snapshot, name) for name in Snapshot.__slots__}, copies=self._copies)
-        self._writing = self._thread.submit(packed.write, self.path, run=self._run)
+        self._writer.write(partial(packed.write, self.path, run=self._run))
 
     def wait(self) -> None:
-        """Until the last state is on disk, or could not be written, which is said once: the video is worth more than
-        the way back."""
-        writing, self._writing = self._writing, None
-        try:
-            if writing is not None:
-                writing.result()
-        except OSError as error:
-            if not self._has_failed:
-                self._warn(
-                    f"the resume file {self.path} cannot be written ({error.strerror or error}); the run goes on, and "
-                    "if it is stopped, it resumes from the last step that could be kept"
-                )
-            self._has_failed = True
+        """Until the last state is on disk, or could not be written: the video is worth more than the way back."""
+        self._writer.wait()
 
     def close(self) -> None:
         """Wait, and end the thread."""
-        self.wait()
-        self._thread.shutdown()
+        self._writer.close()
+
+    def _cannot_be_written(self, error: OSError) -> str:
+        return (
+            f"the resume file {self.path} cannot be written ({error.strerror or error}); the run goes on, and "
+            "if it is stopped, it resumes from the last step that could be kept"
+        )
 
 
 @dataclass(slots=True)

@@ -67,8 +67,6 @@ class KeptExperts:
 class DroppedExperts:
     """One expert in memory at a time: read when its stage begins, dropped when it ends."""
 
-    observers: Sequence[Observer] = ()
-
     def __init__(self, prepare: Prepare, *, device: torch.device) -> None:
         self._prepare = prepare
         self._device = device
@@ -79,6 +77,11 @@ class DroppedExperts:
     def give_back(self, model: WanTransformer3DModel) -> None:
         # frees the weights whoever still holds the model
         model.to(NOWHERE)
+
+    @property
+    def observers(self) -> Sequence[Observer]:
+        """None."""
+        return ()
 
 
 class GroupedExperts:

@@ -56,7 +56,6 @@ class PrefetchedExperts(DroppedExperts, Observer):
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         super().__init__(prepare, device=device)
-        self.observers = (self,)
         self._clock = clock
         self._fetched: Future[WanTransformer3DModel] | None = None
         self._turns = iter(turns)
@@ -72,6 +71,11 @@ class PrefetchedExperts(DroppedExperts, Observer):
         turn, self._following, self._fetched = self._following, next(self._turns, None), None
         self._left, self._done, self._begun = 0 if turn is None else turn.steps, 0, self._clock()
         return model
+
+    @property
+    def observers(self) -> Sequence[Observer]:
+        """Itself; not kept, so that a run that is broken off frees the expert that was fetched."""
+        return (self,)
 
     def on_step_end(self, event: StepEvent) -> None:
         """Begin to read when it is time."""
