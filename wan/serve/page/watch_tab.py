@@ -1,0 +1,177 @@
+"""The tab *Watch*: one run while it is made and afterwards, with everything that can be done with it."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+
+from wan.analysis.page_text import escaped
+from wan.analysis.plan_picture import plan_svg, plan_table
+from wan.serve.page import html
+from wan.serve.page.context import Context
+from wan.serve.page.media import screen
+from wan.serve.page.shown import Shown, find, of_entry
+
+_LISTED = 40
+
+
+@dataclass(frozen=True, slots=True)
+class WatchTab:
+    """``watched`` holds the name of the run's folder; ``seen`` what each part showed last."""
+
+    watched: Any
+    screen: Any
+    progress: Any
+    details: Any
+    said: Any
+    seen: Any
+    timer: Any
+
+
+def build(context: Context) -> WatchTab:
+    """Lay the tab out: the screen, and beside it how far it is and what can be done."""
+    words = context.words
+    watched = gr.Dropdown([], label=words("which_run"), allow_custom_value=True, elem_id="watched")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            shown = gr.HTML(elem_id="screen")
+        with gr.Column(scale=2, min_width=320):
+            progress = gr.HTML(js_on_load=html.LIST_SCRIPT, elem_id="progress")
+            said = gr.HTML()
+    details = gr.HTML()
+    return WatchTab(
+        watched=watched,
+        screen=shown,
+        progress=progress,
+        details=details,
+        said=said,
+        seen=gr.State(("", "", "")),
+        timer=gr.Timer(0.7, active=False),
+    )
+
+
+def choices(context: Context) -> list[tuple[str, str]]:
+    """The newest requests, (label, name of the folder)."""
+    words = context.words
+    return [
+        (f"{entry.prompt[:70]} ({words.state(entry.state)})", entry.run_folder.name)
+        for entry in context.desk.entries()[:_LISTED]
+    ]
+
+
+def look(context: Context, name: str | None, seen: tuple[str, str, str]) -> list[Any]:
+    """Screen, progress, details and what they are now; what has not changed is left alone."""
+    run = find(context.desk, name) if name else None
+    if run is None:
+        run = next((of_entry(entry) for entry in _newest(context)), None) if not name else None
+    if run is None:
+        text = context.words("nothing_here") if not name else context.words("no_such_run", name=name)
+        parts = (html.whole(html.paragraph(text, "empty")), "", "")
+    else:
+        parts = (screen(context, run), _progress(context, run), _details(context, run))
+    updates = [gr.skip() if now == before else now for now, before in zip(parts, seen, strict=True)]
+    return [*updates, parts]
+
+
+def _newest(context: Context) -> list[Any]:
+    """The request at work, or the newest one."""
+    entries = context.desk.entries()
+    running = [entry for entry in entries if entry.state == "running"]
+    return [*running, *entries][:1]
+
+
+def _progress(context: Context, run: Shown) -> str:
+    words, entry = context.words, run.entry
+    parts = [f"<h2>{escaped(run.prompt)}</h2>", html.badge(run.state, words.state(run.state))]
+    if entry is not None and entry.state == "running":
+        parts += _steps(context, run)
+    elif entry is not None and entry.position is not None:
+        ahead = words("first_in_line") if entry.position == 0 else words("in_line", count=entry.position)
+        parts.append(html.paragraph(ahead))
+    if run.is_over and run.error:
+        parts.append(f'<p class="fault" role="alert">{escaped(run.error)}</p>')
+    if run.state == "cancelled":
+        kept = (
+            words("kept_steps", step=entry.step, steps=entry.steps) if entry and entry.step else words("kept_nothing")
+        )
+        parts.append(html.paragraph(kept))
+    return html.whole(*parts, buttons(context, run), _link(context, run))
+
+
+def _steps(context: Context, run: Shown) -> list[str]:
+    words, entry = context.words, run.entry
+    assert entry is not None
+    steps = run.record.get("plan", {}).get("steps", ())
+    cells = "".join(
+        f'<i class="{"low" if step.get("expert") == "low_noise" else ""}{" done" if index < entry.step else ""}"></i>'
+        for index, step in enumerate(steps)
+    )
+    expert = words.expert(entry.expert) if entry.expert else words("loading")
+    left = words("left", seconds=words.seconds(entry.eta_seconds)) if entry.eta_seconds is not None else ""
+    return [
+        html.paragraph(words("step_of", step=entry.step, steps=entry.steps, expert=expert)),
+        f'<progress max="1" value="{entry.progress:.3f}" aria-label="{escaped(words("progress"))}"></progress>',
+        f'<div class="steps" aria-hidden="true">{cells}</div>' if cells else "",
+        html.paragraph(left, "quiet") if left else "",
+    ]
+
+
+def buttons(context: Context, run: Shown) -> str:
+    """What can be done with a run as it is now."""
+    words, entry, found = context.words, run.entry, []
+    if entry is not None and not entry.is_over:
+        found.append(html.button("cancel", run.name, words("cancel_keep")))
+    if run.is_finished and not _is_picture(run):
+        found.append(
+            html.button("partner", run.name, words("make_fast" if run.is_plain else "make_plain"), kind="main")
+        )
+    if entry is not None and entry.state in ("failed", "cancelled"):
+        label = words("resume" if entry.step else "retry")
+        found.append(html.button("resume", run.name, label, kind="main"))
+    if run.is_over and not run.is_finished and run.has_latents:
+        found.append(html.button("decode", run.name, words("decode")))
+    if run.file is not None:
+        address = html.address(run.name, run.file.name)
+        found.append(f'<a class="button" href="{address}?download=1" download>{escaped(words("download"))}</a>')
+    found.append(html.button("reuse", run.name, words("reuse")))
+    if entry is not None:
+        found.append(html.button("delete", run.name, words("delete"), confirm=words("delete_really")))
+    return html.row(*found)
+
+
+def _is_picture(run: Shown) -> bool:
+    return run.file is not None and run.file.suffix == ".png"
+
+
+def _link(context: Context, run: Shown) -> str:
+    """The address of this run, which the browser shows from now on."""
+    words = context.words
+    return f'<p class="quiet" data-link="?run={escaped(quote(run.name))}">{escaped(words("deep_link"))}</p>'
+
+
+def _details(context: Context, run: Shown) -> str:
+    words, record = context.words, run.record
+    if not record:
+        return ""
+    settings, timing = record.get("settings", {}), record.get("timing", {})
+    size = "×".join(map(str, settings.get("size", ())))
+    rows = [
+        (words("model"), run.task),
+        (words("seed_name"), str(run.seed)),
+        (words("size"), f"{size}, {words('count_frames', count=settings.get('frame_num', ''))}"),
+        (words("steps"), f"{settings.get('steps', '')}, {settings.get('solver', '')}"),
+        (words("shortcuts"), words("none") if run.is_plain else run.shortcuts),
+        (words("folder"), str(run.folder)),
+    ]
+    if "inference" in timing:
+        rows.insert(5, (words("inference"), words("seconds", seconds=f"{timing['inference']:.2f}")))
+    parts = [html.facts(rows)]
+    if run.notices:
+        parts.append(html.folded(words("notes", count=len(run.notices)), html.bullets(run.notices)))
+    if plan := record.get("plan"):
+        parts.append(html.folded(words("plan"), plan_svg(plan) + plan_table(plan)))
+    if command := record.get("command"):
+        copy = html.copy_button(str(command), words("copy"), words("copied"))
+        parts.append(html.folded(words("command_line"), html.preformatted(str(command)) + html.row(copy)))
+    return html.whole(*parts)
