@@ -1,8 +1,7 @@
 """The form of a request: a component for every field, and both ways between what stands in it and a request."""
 
-import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,7 @@ from wan.request import Request
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.serve.page.budgets import budgets_of
 from wan.serve.page.context import Context
-from wan.shortcuts import Shortcuts, is_budget, shortcut_values
-
-PLAIN, BY_HAND = "plain", "by hand"
-"""What the choice of a budget holds beside shares."""
-_CHOOSING = ("budget", "preset", "plan")
-SINGLE = tuple(one for one in fields(Shortcuts) if one.name not in _CHOOSING)
-"""The fields of ``Shortcuts`` that are set by hand."""
+from wan.serve.page.settings import BY_HAND, PLAIN, SINGLE, budget_choice, shortcut_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +35,7 @@ class Form:
         if "sample_guide_scale" in found:
             found["sample_guide_scale"] = [_number(part) for part in str(found["sample_guide_scale"]).split()]
         if budget == BY_HAND:
-            found["shortcuts"] = {
-                one.name: by_hand[one.name] for one in SINGLE if by_hand[one.name] not in (None, "", one.default)
-            }
+            found["shortcuts"] = shortcut_fields(by_hand)
         elif budget not in (None, PLAIN):
             found["shortcuts"] = {"budget": float(budget)}
         return found, Path(image).read_bytes() if image else None
@@ -66,25 +57,11 @@ class Form:
             "sample_solver": request.sample_solver,
             "sample_shift": request.sample_shift,
             "sample_guide_scale": " ".join(text for scale in scales or () for text in as_text(scale)),
-            "budget": _budget_choice(shortcuts),
+            "budget": budget_choice(shortcuts),
             **{one.name: getattr(shortcuts, one.name) for one in SINGLE},
         }
         shown = {"size": {"choices": list(config.supported_sizes)}, "image": {"visible": config.image != "none"}}
         return [gr.update(value=values[name], **shown.get(name, {})) for name in self.components]
-
-
-def request_from(settings: Mapping[str, Any]) -> Request:
-    """The request of an entry's settings; ``InvalidInput`` for what no request has."""
-    from wan.batch.lines import LineReader, line_parser
-
-    defaults: argparse.Namespace = line_parser().parse_args([])
-    return LineReader(Path(), defaults).request(settings)
-
-
-def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The same settings without any shortcut."""
-    names = {"shortcuts", *shortcut_values(Shortcuts())}
-    return {name: value for name, value in settings.items() if name not in names}
 
 
 def budget_choices(context: Context, task: str, prices: Mapping[float, str]) -> list[tuple[str, str]]:
@@ -129,13 +106,6 @@ def solver_choices() -> list[str]:
 def first_config(context: Context) -> TaskConfig:
     """The task that the form begins with."""
     return WAN_CONFIGS[next(iter(context.models))]
-
-
-def _budget_choice(shortcuts: Shortcuts) -> str:
-    if not is_budget(shortcuts):
-        return PLAIN if shortcuts == Shortcuts() else BY_HAND
-    share = shortcuts.asked_budget
-    return PLAIN if share in (None, 1.0) else f"{share:g}"
 
 
 def _sentence(help: str) -> str:

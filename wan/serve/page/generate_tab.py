@@ -10,18 +10,10 @@ from wan.configs import WAN_CONFIGS
 from wan.errors import WanError
 from wan.serve.page import html
 from wan.serve.page.context import WATCH, Context
-from wan.serve.page.form import (
-    BY_HAND,
-    PLAIN,
-    SINGLE,
-    Form,
-    budget_choices,
-    first_config,
-    shortcut_components,
-    solver_choices,
-)
+from wan.serve.page.form import Form, budget_choices, first_config, shortcut_components, solver_choices
 from wan.serve.page.quoted import SLOTS, command_html, prices_of, quote_html, slot_of, unknown_words_note
 from wan.serve.page.restoring import restored
+from wan.serve.page.settings import BY_HAND, PLAIN, SINGLE
 
 EXAMPLES = (
     "a red circle moving right on a blue background",

@@ -4,13 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wan.recorded_request import recorded_request
-from wan.request import Request
 from wan.runs import RECORD_NAME
 from wan.serve.desk import Desk
-from wan.serve.page.form import request_from
+from wan.serve.page.settings import fields_of, request_from
 from wan.serve.page.shown import Shown, of_run
 from wan.serve.views import Entry
-from wan.shortcuts import Shortcuts, shortcut_values
 
 BUDGET = 0.5
 """What a plain run is compared with, when nothing else is there."""
@@ -46,22 +44,6 @@ def make_partner(run: Shown, desk: Desk) -> tuple[tuple[str, str], Entry]:
     entry = desk.submit(fields, image.read_bytes() if image else None)
     name = entry.run_folder.name
     return ((run.name, name) if run.is_plain else (name, run.name)), entry
-
-
-def fields_of(request: Request) -> dict[str, Any]:
-    """The fields of a request as ``Desk.submit`` takes them, without those that have their default."""
-    nothing, plain = Request(), Shortcuts()
-    found: dict[str, Any] = {"base_seed": request.seed}
-    for name in ("task", "prompt", "negative_prompt", "frame_num", "sample_solver", "sample_steps", "sample_shift"):
-        if getattr(request, name) != getattr(nothing, name):
-            found[name] = getattr(request, name)
-    if request.size:
-        found["size"] = f"{request.size[0]}*{request.size[1]}"
-    if request.sample_guide_scale:
-        found["sample_guide_scale"] = list(request.sample_guide_scale)
-    defaults = shortcut_values(plain)
-    given = {name: value for name, value in shortcut_values(request.shortcuts).items() if value != defaults[name]}
-    return found | {"shortcuts": given}
 
 
 def _alike(record: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from wan.prompt_text import clean_prompt
 from wan.serve.page import html
 from wan.serve.page.budgets import budgets_of
 from wan.serve.page.context import Context
-from wan.serve.page.form import request_from
+from wan.serve.page.settings import request_from
 from wan.serve.views import Quote
 from wan.shortcuts import Shortcuts
 

@@ -12,7 +12,8 @@ from wan.request import Request
 from wan.runs import RECORD_NAME
 from wan.serve.page import html
 from wan.serve.page.context import GENERATE, Context
-from wan.serve.page.form import Form, request_from
+from wan.serve.page.form import Form
+from wan.serve.page.settings import request_from
 from wan.serve.page.shown import Shown
 
 
