@@ -73,7 +73,7 @@ class Acts:
         return {said: html.note(self.context.words("said_deleted")), self.tabs.watch.watched: None}
 
     def _decode(self, run: Shown, said: Any) -> Updates:
-        command("decode", str(run.folder), "--overwrite", *self.context.comparisons.place_flags)
+        command("decode", str(run.folder), "--overwrite", *self.context.comparisons.where)
         return {
             said: html.note(self.context.words("said_decoded")),
             **self._watch(run, said),

@@ -167,7 +167,7 @@ def _files(context: Context, baseline: Shown, method: Shown) -> str:
     words, place = context.words, context.comparisons.place(baseline.name, method.name).name
     names = {SIDE_BY_SIDE: "file_side", CONTACT_SHEET: "file_sheet", REPORT_NAME: "file_report"}
     links = [
-        f'<a class="button" href="{html.address(FOLDER, place, name)}" target="_blank">{escaped(words(key))}</a>'
+        f'<a class="button" href="{html.address(f"{FOLDER}/{place}", name)}" target="_blank">{escaped(words(key))}</a>'
         for name, key in names.items()
     ]
     return html.row(

@@ -24,12 +24,17 @@ _SECONDS = 1800
 class Comparisons:
     """The comparisons of the runs below ``folder``; one is made at a time, because each loads a decoder.
 
-    ``machine``: the flags that say where.
+    ``device``: where, None for the best one here.
     """
 
     folder: Path
-    machine: Sequence[str] = ()
+    device: str | None = None
     _one_at_a_time: Lock = field(default_factory=Lock, init=False)
+
+    @property
+    def where(self) -> Sequence[str]:
+        """The flags that say where a decoder runs."""
+        return ["--device", self.device] if self.device else []
 
     def place(self, baseline: str, method: str) -> Path:
         """The folder of a comparison, by the names of both run folders, which may be too long to stand in one name."""
@@ -50,7 +55,7 @@ class Comparisons:
             if found is None:
                 runs = [str(self.folder / name) for name in (baseline, method)]
                 place = ["--output_dir", str(self.place(baseline, method)), "--overwrite", "--quiet"]
-                command("compare", "--from_runs", *runs, *place, *self.machine)
+                command("compare", "--from_runs", *runs, *place, *self.where)
                 found = self.find(baseline, method)
         if found is None:
             raise InvalidInput(f"the comparison of {baseline} and {method} could not be read; compare them again")

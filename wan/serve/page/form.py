@@ -1,7 +1,7 @@
 """The form of a request: a component for every field, and both ways between what stands in it and a request."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,13 @@ class Form:
             found["shortcuts"] = {"budget": float(budget)}
         return found, Path(image).read_bytes() if image else None
 
-    def updates(self, request: Request, *, image: Path | None, models: Mapping[str, Path | None]) -> list[Any]:
+    def updates(self, context: Context, request: Request, *, image: Path | None) -> list[Any]:
         """The form filled with a request, in the order of ``inputs``."""
-        task = request.task or next(iter(models))
+        task = request.task or next(iter(context.models))
         shortcuts, config = request.shortcuts, WAN_CONFIGS[task]
-        scales = request.sample_guide_scale
+        choice, choices = budget_choice(shortcuts), budget_choices(context, task, {})
+        if choice not in [value for _, value in choices]:
+            choices.insert(-1, (context.words("share_of_plain", share=choice), choice))
         values: dict[str, Any] = {
             "prompt": request.prompt or config.example_prompt,
             "negative_prompt": request.negative_prompt,
@@ -56,12 +58,18 @@ class Form:
             "base_seed": str(request.seed),
             "sample_solver": request.sample_solver,
             "sample_shift": request.sample_shift,
-            "sample_guide_scale": " ".join(text for scale in scales or () for text in as_text(scale)),
-            "budget": budget_choice(shortcuts),
-            **{one.name: getattr(shortcuts, one.name) for one in SINGLE},
+            "sample_guide_scale": " ".join(
+                text for scale in request.sample_guide_scale or () for text in as_text(scale)
+            ),
+            "budget": choice,
+            **{one.name: _shown(one, getattr(shortcuts, one.name)) for one in SINGLE},
         }
-        shown = {"size": {"choices": list(config.supported_sizes)}, "image": {"visible": config.image != "none"}}
-        return [gr.update(value=values[name], **shown.get(name, {})) for name in self.components]
+        others: dict[str, dict[str, Any]] = {
+            "size": {"choices": list(config.supported_sizes)},
+            "image": {"visible": config.image != "none"},
+            "budget": {"choices": choices},
+        }
+        return [gr.update(value=values[name], **others.get(name, {})) for name in self.components]
 
 
 def budget_choices(context: Context, task: str, prices: Mapping[float, str]) -> list[tuple[str, str]]:
@@ -92,7 +100,7 @@ def shortcut_components(context: Context) -> dict[str, Any]:
         elif flag.choices:
             choices = [(context.words("off"), "")] if one.default is None else []
             choices += [(name, name) for name in flag.choices]
-            found[one.name] = gr.Dropdown(choices, value=one.default or "", label=label, info=info)
+            found[one.name] = gr.Dropdown(choices, value=_shown(one, one.default), label=label, info=info)
         else:
             whole = "int" in str(one.type)
             found[one.name] = gr.Number(one.default, label=label, info=info, precision=0 if whole else None)
@@ -106,6 +114,11 @@ def solver_choices() -> list[str]:
 def first_config(context: Context) -> TaskConfig:
     """The task that the form begins with."""
     return WAN_CONFIGS[next(iter(context.models))]
+
+
+def _shown(one: Field[Any], value: Any) -> Any:
+    """A value as its component has it: where nothing is a choice, it has a name there."""
+    return "" if value is None and one.metadata["flag"].choices else value
 
 
 def _sentence(help: str) -> str:

@@ -14,6 +14,7 @@ from wan.serve.page.form import Form, budget_choices, first_config, shortcut_com
 from wan.serve.page.quoted import SLOTS, command_html, prices_of, quote_html, slot_of, unknown_words_note
 from wan.serve.page.restoring import restored
 from wan.serve.page.settings import BY_HAND, PLAIN, SINGLE
+from wan.serve.page.shown import name_of
 
 EXAMPLES = (
     "a red circle moving right on a blue background",
@@ -40,7 +41,7 @@ class GenerateTab:
 
 def build(context: Context) -> GenerateTab:
     """Lay the tab out, two columns on a wide window."""
-    words, slots = context.words, {}
+    words, slots = context.words, dict[str, Any]()
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             components = _what(context, slots) | _shape(context, slots) | _budget(context, slots)
@@ -162,7 +163,7 @@ def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any) -> None
             entry = context.desk.submit(given, image)
         except (WanError, OSError) as error:
             return [*_in_slots(error), gr.skip(), gr.skip()]
-        return [*[""] * len(SLOTS), gr.update(selected=WATCH), entry.run_folder.name]
+        return [*[""] * len(SLOTS), gr.update(selected=WATCH), name_of(context.folder, entry.run_folder)]
 
     tab.button.click(make, inputs, [*slots, tabs, watched], api_visibility="private", show_progress="minimal")
 

@@ -105,7 +105,7 @@ def row(*parts: str) -> str:
     return f'<div class="row">{"".join(parts)}</div>'
 
 
-def address(*names: str, version: int = 0) -> str:
-    """The address of a file of a run, from the page; ``version`` changes with the file, so that no old one is shown."""
-    path = "/".join(quote(name, safe="") for name in names)
-    return f"../files/{path}" + (f"?v={version}" if version else "")
+def address(run: str, file: str, *, version: int = 0, download: bool = False) -> str:
+    """The address of a run's file, from the page; ``version`` changes with the file, so that no old one is shown."""
+    query = "?download=1" if download else f"?v={version}" if version else ""
+    return f"../files/{quote(run)}/{quote(file)}{query}"

@@ -1,8 +1,6 @@
 """Puts the page on the service: one address for each language, the files of runs, and the way from the bare address."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -24,11 +22,9 @@ from wan.serve.page.page import make_page
 from wan.serve.page.words import LANGUAGES, Words
 
 
-def mount_page(app: FastAPI, desk: Desk, *, folder: Path, max_upload: int, machine: Sequence[str] = ()) -> None:
-    """Add the page to an application: ``/`` leads to ``/en/`` or ``/zh/``, ``/files/`` has the runs' files.
-
-    ``folder``: the output folder. ``max_upload`` in bytes. ``machine``: flags that say where comparisons are decoded.
-    """
+def mount_page(app: FastAPI, desk: Desk) -> FastAPI:
+    """The application with the page: ``/`` leads to ``/en/`` or ``/zh/``, and ``/files/`` has the runs' files."""
+    folder, device = desk.settings.folder, desk.settings.devices[0]
 
     def start(request: Request) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
@@ -39,7 +35,7 @@ def mount_page(app: FastAPI, desk: Desk, *, folder: Path, max_upload: int, machi
 
     app.add_route("/", start, methods=["GET"], include_in_schema=False)
     app.add_route("/files/{path:path}", file, methods=["GET", "HEAD"], include_in_schema=False)
-    comparisons = Comparisons(folder=folder, machine=machine)
+    comparisons = Comparisons(folder=folder, device=device)
     for language in LANGUAGES:
         context = Context(
             desk=desk, words=Words(language), folder=folder, models=desk.models(), comparisons=comparisons
@@ -51,7 +47,7 @@ def mount_page(app: FastAPI, desk: Desk, *, folder: Path, max_upload: int, machi
             footer_links=[],
             run_history=False,
             show_error=False,
-            max_file_size=max_upload,
+            max_file_size=desk.settings.max_upload,
             ssr_mode=False,
             enable_monitoring=False,
             pwa=False,
@@ -61,6 +57,7 @@ def mount_page(app: FastAPI, desk: Desk, *, folder: Path, max_upload: int, machi
             js=style.script(language),
         )
         _guard(app, f"/{language}", language)
+    return app
 
 
 def preferred_language(accepted: str) -> str:

@@ -113,3 +113,9 @@ document.addEventListener("keydown", (event) => {
     document.querySelector("#generate:not([disabled])")?.click();
 });
 wanReady(document.body, ".duo-box", wanDuo);
+// the address names the run that is watched, also in the other language
+wanReady(document.body, "[data-link]", (one) => history.replaceState(null, "", one.dataset.link));
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-language]");
+  if (link) link.href = link.getAttribute("href").split("?")[0] + location.search;
+}, true);

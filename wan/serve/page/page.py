@@ -8,6 +8,8 @@ from wan.analysis.page_text import escaped
 from wan.serve.page import compare_tab, generate_tab, html, queue_tab, runs_tab, watch_tab
 from wan.serve.page.acts import Acts
 from wan.serve.page.context import COMPARE, GENERATE, QUEUE, RUNS, WATCH, Context
+from wan.serve.page.quoted import SLOTS
+from wan.serve.page.restoring import restored
 from wan.serve.page.shown import find
 from wan.serve.page.tabs import Tabs
 from wan.serve.page.words import LANGUAGES
@@ -61,7 +63,8 @@ def _wire_watch(context: Context, tabs: Tabs, tab: Any) -> None:
         return watch_tab.look(context, name, seen)
 
     def opened(name: str | None, seen: Any) -> list[Any]:
-        return [gr.update(choices=watch_tab.choices(context)), *look(name, seen)]
+        name = name or watch_tab.newest(context)
+        return [gr.update(choices=watch_tab.choices(context), value=name), *look(name, seen)]
 
     watch.timer.tick(look, [watch.watched, watch.seen], parts, **_OFTEN)
     watch.watched.change(look, [watch.watched, watch.seen], parts, **_OFTEN)
@@ -85,7 +88,7 @@ def _wire_lists(context: Context, tabs: Tabs, queue_item: Any, runs_item: Any) -
     generate = tabs.generate
 
     def restore(path: str | None) -> list[Any]:
-        return generate_tab.restored(context, generate.form, path)
+        return restored(context, generate.form, path)
 
     runs.drop.upload(
         restore, runs.drop, [*generate.form.inputs(), generate.said, tabs.box], api_visibility="private"
@@ -138,7 +141,7 @@ def _wire_buttons(acts: Acts) -> None:
 def _wire_start(context: Context, tabs: Tabs, page: gr.Blocks, first: Any) -> None:
     """What is seen first: the run that the address names, or the form with its price."""
     generate = tabs.generate
-    slots = [generate.slots[name] for name in generate_tab.SLOTS]
+    slots = [generate.slots[name] for name in SLOTS]
     looked = [*slots, generate.quote, generate.command, generate.form.components["budget"]]
 
     def refresh(*values: Any) -> list[Any]:

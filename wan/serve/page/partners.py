@@ -7,7 +7,7 @@ from wan.recorded_request import recorded_request
 from wan.runs import RECORD_NAME
 from wan.serve.desk import Desk
 from wan.serve.page.settings import fields_of, request_from
-from wan.serve.page.shown import Shown, of_run
+from wan.serve.page.shown import Shown, name_of, of_run
 from wan.serve.views import Entry
 
 BUDGET = 0.5
@@ -29,7 +29,9 @@ def pair_of(run: Shown, desk: Desk) -> tuple[str, str] | None:
 
 def finished(desk: Desk) -> Iterable[Shown]:
     """Every run that has its video, the newest first."""
-    return (of_run(run) for run in desk.runs() if run.status == "finished" and run.file is not None)
+    return (
+        of_run(desk.settings.folder, run) for run in desk.runs() if run.status == "finished" and run.file is not None
+    )
 
 
 def make_partner(run: Shown, desk: Desk) -> tuple[tuple[str, str], Entry]:
@@ -42,7 +44,7 @@ def make_partner(run: Shown, desk: Desk) -> tuple[tuple[str, str], Entry]:
     fields = fields_of(request)
     fields["shortcuts"] = {"budget": BUDGET} if run.is_plain else {}
     entry = desk.submit(fields, image.read_bytes() if image else None)
-    name = entry.run_folder.name
+    name = name_of(desk.settings.folder, entry.run_folder)
     return ((run.name, name) if run.is_plain else (name, run.name)), entry
 
 

@@ -8,6 +8,7 @@ import gradio as gr
 from wan.analysis.page_text import escaped
 from wan.serve.page import html
 from wan.serve.page.context import Context
+from wan.serve.page.shown import name_of
 from wan.serve.views import Entry
 
 _ENDED_LISTED = 20
@@ -59,7 +60,7 @@ def _part(context: Context, title: str, entries: list[Entry], empty: str) -> str
 
 
 def _entry(context: Context, entry: Entry) -> str:
-    words, name = context.words, entry.run_folder.name
+    words, name = context.words, name_of(context.folder, entry.run_folder)
     found = [html.button("watch", name, words("watch"))]
     if not entry.is_over:
         found.append(html.button("cancel", name, words("cancel")))

@@ -57,5 +57,5 @@ def _filled(
         served = ", ".join(context.models)
         sentence = context.words("other_model", task=task, served=served)
         return [*[gr.skip()] * len(form.components), html.fault(sentence), gr.update(selected=GENERATE)]
-    updates = form.updates(request, image=image, models=context.models)
+    updates = form.updates(context, request, image=image)
     return [*updates, html.note(" ".join([said, *left_out])), gr.update(selected=GENERATE)]

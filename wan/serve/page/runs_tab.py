@@ -10,7 +10,7 @@ from wan.serve.page import html
 from wan.serve.page.context import Context
 from wan.serve.page.media import on_card
 from wan.serve.page.shown import Shown, of_entry, of_run
-from wan.serve.views import Run
+from wan.serve.views import Entry, Run
 
 _MOST = 60
 
@@ -58,12 +58,16 @@ def _gallery(context: Context, search: str) -> str:
     if not found:
         return html.whole(html.paragraph(words("runs_none", search=search), "empty"))
     entries = {entry.run_folder: entry for entry in context.desk.entries()}
-    shown = [of_entry(entries[run.folder]) if run.folder in entries else of_run(run) for run in found[:_MOST]]
+    shown = [_shown(context, run, entries.get(run.folder)) for run in found[:_MOST]]
     cards = "".join(_card(context, run) for run in shown)
     more = html.paragraph(words("runs_more", count=len(found) - _MOST), "quiet") if len(found) > _MOST else ""
     return html.whole(
         html.paragraph(words("runs_count", count=len(found)), "quiet"), f'<div class="gallery">{cards}</div>', more
     )
+
+
+def _shown(context: Context, run: Run, entry: Entry | None) -> Shown:
+    return of_run(context.folder, run) if entry is None else of_entry(context.folder, entry)
 
 
 def _searched(run: Run) -> str:

@@ -16,8 +16,9 @@ from wan.shortcuts import shortcut_label
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """``name``: its folder's; ``entry``: its request, None for a run that the command line made. ``state`` is one of
-    the queue's, or of ``run.json``. ``record``: what ``run.json`` says, empty before the run has begun."""
+    """``name``: its folder, from the output folder on. ``entry``: its request, None for a run that the command line
+    made. ``state`` is one of the queue's, or of ``run.json``; ``record`` what that says, empty before the run has begun.
+    """
 
     name: str
     folder: Path
@@ -66,15 +67,22 @@ class Shown:
 
 def find(desk: Desk, name: str) -> Shown | None:
     """The run of a folder with that name; None when there is none."""
+    root = desk.settings.folder
     for entry in desk.entries():
-        if entry.run_folder.name == name:
-            return of_entry(entry)
-    return next((of_run(run) for run in desk.runs() if run.folder.name == name), None)
+        if name_of(root, entry.run_folder) == name:
+            return of_entry(root, entry)
+    return next((of_run(root, run) for run in desk.runs() if name_of(root, run.folder) == name), None)
 
 
-def of_entry(entry: Entry) -> Shown:
+def name_of(root: Path, folder: Path) -> str:
+    """What the page calls a run: its folder from the output folder on, with slashes."""
+    return folder.relative_to(root).as_posix()
+
+
+def of_entry(root: Path, entry: Entry) -> Shown:
+    """A request of the service; ``root`` is the output folder."""
     return Shown(
-        name=entry.run_folder.name,
+        name=name_of(root, entry.run_folder),
         folder=entry.run_folder,
         entry=entry,
         state=entry.state,
@@ -87,9 +95,10 @@ def of_entry(entry: Entry) -> Shown:
     )
 
 
-def of_run(run: Run) -> Shown:
+def of_run(root: Path, run: Run) -> Shown:
+    """A run folder; ``root`` is the output folder."""
     return Shown(
-        name=run.folder.name,
+        name=name_of(root, run.folder),
         folder=run.folder,
         entry=None,
         state=run.status,

@@ -11,7 +11,7 @@ from wan.analysis.plan_picture import plan_svg, plan_table
 from wan.serve.page import html
 from wan.serve.page.context import Context
 from wan.serve.page.media import screen
-from wan.serve.page.shown import Shown, find, of_entry
+from wan.serve.page.shown import Shown, find, name_of
 
 _LISTED = 40
 
@@ -55,7 +55,7 @@ def choices(context: Context) -> list[tuple[str, str]]:
     """The newest requests, (label, name of the folder)."""
     words = context.words
     return [
-        (f"{entry.prompt[:70]} ({words.state(entry.state)})", entry.run_folder.name)
+        (f"{entry.prompt[:70]} ({words.state(entry.state)})", name_of(context.folder, entry.run_folder))
         for entry in context.desk.entries()[:_LISTED]
     ]
 
@@ -63,8 +63,6 @@ def choices(context: Context) -> list[tuple[str, str]]:
 def look(context: Context, name: str | None, seen: tuple[str, str, str]) -> list[Any]:
     """Screen, progress, details and what they are now; what has not changed is left alone."""
     run = find(context.desk, name) if name else None
-    if run is None:
-        run = next((of_entry(entry) for entry in _newest(context)), None) if not name else None
     if run is None:
         text = context.words("nothing_here") if not name else context.words("no_such_run", name=name)
         parts = (html.whole(html.paragraph(text, "empty")), "", "")
@@ -74,11 +72,11 @@ def look(context: Context, name: str | None, seen: tuple[str, str, str]) -> list
     return [*updates, parts]
 
 
-def _newest(context: Context) -> list[Any]:
-    """The request at work, or the newest one."""
+def newest(context: Context) -> str | None:
+    """The request at work, or the newest one; None while there is none."""
     entries = context.desk.entries()
     running = [entry for entry in entries if entry.state == "running"]
-    return [*running, *entries][:1]
+    return next((name_of(context.folder, entry.run_folder) for entry in [*running, *entries]), None)
 
 
 def _progress(context: Context, run: Shown) -> str:
@@ -87,8 +85,7 @@ def _progress(context: Context, run: Shown) -> str:
     if entry is not None and entry.state == "running":
         parts += _steps(context, run)
     elif entry is not None and entry.position is not None:
-        ahead = words("first_in_line") if entry.position == 0 else words("in_line", count=entry.position)
-        parts.append(html.paragraph(ahead))
+        parts.append(html.paragraph(words("in_line", count=entry.position)))
     if run.is_over and run.error:
         parts.append(f'<p class="fault" role="alert">{escaped(run.error)}</p>')
     if run.state == "cancelled":
@@ -132,8 +129,8 @@ def buttons(context: Context, run: Shown) -> str:
     if run.is_over and not run.is_finished and run.has_latents:
         found.append(html.button("decode", run.name, words("decode")))
     if run.file is not None:
-        address = html.address(run.name, run.file.name)
-        found.append(f'<a class="button" href="{address}?download=1" download>{escaped(words("download"))}</a>')
+        address = html.address(run.name, run.file.name, download=True)
+        found.append(f'<a class="button" href="{address}" download>{escaped(words("download"))}</a>')
     found.append(html.button("reuse", run.name, words("reuse")))
     if entry is not None:
         found.append(html.button("delete", run.name, words("delete"), confirm=words("delete_really")))
