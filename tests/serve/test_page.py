@@ -1,4 +1,4 @@
-"""The page in a real browser: generate, watch, cancel, resume, compare and restore, in both languages, off the network."""
+"""The page in a real browser: generate, watch, cancel, resume, compare, restore; both languages, without a network."""
 
 import re
 from collections.abc import Iterator

@@ -139,7 +139,7 @@ def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any) -> None
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
 
     def look(*values: Any) -> list[Any]:
-        return [*_faults(context, tab.form, values), *_looked(context, tab.form, values)]
+        return _looked(context, tab.form, values)
 
     looked = [*slots, tab.quote, tab.command]
     gr.on([one.change for one in inputs], look, inputs, looked, concurrency_limit=4, **quiet)
@@ -177,26 +177,18 @@ def refresh(context: Context, tab: GenerateTab, values: Sequence[Any]) -> list[A
     """Quote, command line and the prices of the budgets, as the tab is opened."""
     given, _ = tab.form.fields(values)
     choices = budget_choices(context, str(given.get("task", "")), prices_of(context, given))
-    return [*_faults(context, tab.form, values), *_looked(context, tab.form, values), gr.update(choices=choices)]
+    return [*_looked(context, tab.form, values), gr.update(choices=choices)]
 
 
 def _looked(context: Context, form: Form, values: Sequence[Any]) -> list[str]:
+    """What stands at each field (a refusal, or what a user should know of the prompt), the price and the command."""
     given, image = form.fields(values)
     try:
-        return [quote_html(context, context.desk.quote(given, image)), command_html(context, given)]
-    except (WanError, OSError):
-        return [html.whole(html.paragraph(context.words("no_quote"), "empty")), ""]
-
-
-def _faults(context: Context, form: Form, values: Sequence[Any]) -> list[str]:
-    """What stands at each field: the refusal, or what a user should know of the prompt."""
-    given, image = form.fields(values)
-    try:
-        context.desk.quote(given, image)
+        quote = quote_html(context, context.desk.quote(given, image))
     except (WanError, OSError) as error:
-        return _in_slots(error)
+        return [*_in_slots(error), html.whole(html.paragraph(context.words("no_quote"), "empty")), ""]
     unknown = unknown_words_note(context, str(given.get("task", "")), str(given.get("prompt", "")))
-    return [unknown if name == "prompt" else "" for name in SLOTS]
+    return [*(unknown if name == "prompt" else "" for name in SLOTS), quote, command_html(context, given)]
 
 
 def _in_slots(error: Exception) -> list[str]:

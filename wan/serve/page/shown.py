@@ -17,7 +17,7 @@ from wan.shortcuts import shortcut_label
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
     """``name``: its folder, from the output folder on. ``entry``: its request, None for a run that the command line
-    made. ``state`` is one of the queue's, or of ``run.json``; ``record`` what that says, empty before the run has begun.
+    made. ``state`` is one of the queue's, or of ``run.json``; ``record`` what that says, empty before it has begun.
     """
 
     name: str
