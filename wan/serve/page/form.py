@@ -40,13 +40,15 @@ class Form:
             found["shortcuts"] = {"budget": float(budget)}
         return found, Path(image).read_bytes() if image else None
 
+    def value(self, name: str, values: Sequence[Any]) -> Any:
+        """What stands in one field."""
+        return dict(zip(self.components, values, strict=True))[name]
+
     def updates(self, context: Context, request: Request, *, image: Path | None) -> list[Any]:
         """The form filled with a request, in the order of ``inputs``."""
         task = request.task or next(iter(context.models))
         shortcuts, config = request.shortcuts, WAN_CONFIGS[task]
-        choice, choices = budget_choice(shortcuts), budget_choices(context, task, {})
-        if choice not in [value for _, value in choices]:
-            choices.insert(-1, (context.words("share_of_plain", share=choice), choice))
+        choice = budget_choice(shortcuts)
         values: dict[str, Any] = {
             "prompt": request.prompt or config.example_prompt,
             "negative_prompt": request.negative_prompt,
@@ -67,13 +69,16 @@ class Form:
         others: dict[str, dict[str, Any]] = {
             "size": {"choices": list(config.supported_sizes)},
             "image": {"visible": config.image != "none"},
-            "budget": {"choices": choices},
+            "budget": {"choices": budget_choices(context, task, {}, chosen=choice)},
         }
         return [gr.update(value=values[name], **others.get(name, {})) for name in self.components]
 
 
-def budget_choices(context: Context, task: str, prices: Mapping[float, str]) -> list[tuple[str, str]]:
-    """The choices of a budget for a task, (label, value); ``prices``: what is known of each share."""
+def budget_choices(
+    context: Context, task: str, prices: Mapping[float, str], *, chosen: str = PLAIN
+) -> list[tuple[str, str]]:
+    """The choices of a budget for a task, (label, value); ``prices``: what is known of each share. What is ``chosen``
+    is one of them, also where it is no stored budget."""
     words = context.words
     choices = [(f"{words('plain_run')}{prices.get(1.0, '')}", PLAIN)]
     for budget in budgets_of(task, context.models.get(task)):
@@ -85,7 +90,10 @@ def budget_choices(context: Context, task: str, prices: Mapping[float, str]) -> 
         choices.append(
             (f"{words('share_of_plain', share=f'{budget.share:g}')}{price}{words('comma')}{error}", f"{budget.share:g}")
         )
-    return [*choices, (words("by_hand"), BY_HAND)]
+    choices.append((words("by_hand"), BY_HAND))
+    if chosen not in [value for _, value in choices]:
+        choices.insert(-1, (words("share_of_plain", share=chosen), chosen))
+    return choices
 
 
 def shortcut_components(context: Context) -> dict[str, Any]:

@@ -145,9 +145,7 @@ def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any) -> None
     gr.on([one.change for one in inputs], look, inputs, looked, concurrency_limit=4, **quiet)
 
     def choose(*values: Any) -> Any:
-        given, _ = tab.form.fields(values)
-        task = str(given.get("task", ""))
-        return gr.update(choices=budget_choices(context, task, prices_of(context, given)))
+        return _choices(context, tab.form, values)
 
     shape = [tab.form.components[name].change for name in _SHAPE]
     gr.on(shape, choose, inputs, tab.form.components["budget"], concurrency_limit=2, **quiet)
@@ -175,9 +173,13 @@ def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any) -> None
 
 def refresh(context: Context, tab: GenerateTab, values: Sequence[Any]) -> list[Any]:
     """Quote, command line and the prices of the budgets, as the tab is opened."""
-    given, _ = tab.form.fields(values)
-    choices = budget_choices(context, str(given.get("task", "")), prices_of(context, given))
-    return [*_looked(context, tab.form, values), gr.update(choices=choices)]
+    return [*_looked(context, tab.form, values), _choices(context, tab.form, values)]
+
+
+def _choices(context: Context, form: Form, values: Sequence[Any]) -> Any:
+    given, _ = form.fields(values)
+    chosen, task = str(form.value("budget", values) or PLAIN), str(given.get("task", ""))
+    return gr.update(choices=budget_choices(context, task, prices_of(context, given), chosen=chosen))
 
 
 def _looked(context: Context, form: Form, values: Sequence[Any]) -> list[str]:
