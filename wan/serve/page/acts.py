@@ -49,6 +49,8 @@ class Acts:
             "compare": self._compare,
             "partner": self._compare,
         }
+        if act not in known:
+            return {said: ""}
         try:
             return {said: "", **known[act](run, said)}
         except (WanError, OSError) as error:

@@ -1,5 +1,6 @@
 """The page of one language: the five tabs, and what leads from one to another."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -118,8 +119,12 @@ def _wire_timers(tabs: Tabs, items: list[Any]) -> None:
     """Only the tab that is seen asks the server again and again."""
     timers = [tabs.watch.timer, tabs.queue.timer, tabs.compare.timer, tabs.runs.timer]
     for number, item in enumerate(items):
-        running = [gr.Timer(active=number == place) for place in range(1, len(items))]
-        item.select(lambda running=running: running, None, timers, **_QUIET)
+        running = [number == place for place in range(1, len(items))]
+        item.select(_switch(running), None, timers, **_QUIET)
+
+
+def _switch(running: list[bool]) -> Callable[[], list[Any]]:
+    return lambda: [gr.Timer(active=one) for one in running]
 
 
 def _wire_buttons(acts: Acts) -> None:
@@ -131,11 +136,16 @@ def _wire_buttons(acts: Acts) -> None:
         (tabs.compare.result, tabs.watch.said),
     ]
     for listing, said in lists:
+        listing.click(
+            _pressing(acts, said), None, acts.outputs(said), api_visibility="private", show_progress="minimal"
+        )
 
-        def press(event: gr.EventData, said: Any = said) -> dict[Any, Any]:
-            return acts.press(event.act, event.name, said)
 
-        listing.click(press, None, acts.outputs(said), api_visibility="private", show_progress="minimal")
+def _pressing(acts: Acts, said: Any) -> Callable[[gr.EventData], dict[Any, Any]]:
+    def press(event: gr.EventData) -> dict[Any, Any]:
+        return acts.press(str(event.act), str(event.name), said)
+
+    return press
 
 
 def _wire_start(context: Context, tabs: Tabs, page: gr.Blocks, first: Any) -> None:
