@@ -33,8 +33,8 @@ def router(desk: Desk) -> APIRouter:
     async def create(request: Request) -> Response:
         _refuse_query(request)
         body, image = await read_body(request)
+        asked = posted(body, models=desk.models())
         try:
-            asked = posted(body, models=desk.models())
             entry = await run_in_threadpool(desk.submit, asked.fields, image)
         except RequestRefused as error:
             raise RequestRefused(str(error), field=their_name(error.field, body)) from error

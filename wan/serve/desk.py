@@ -84,7 +84,7 @@ class Desk:
 
         ``RequestRefused`` for what cannot be made; a quote needs no prompt.
         """
-        found = self._planner.plan(fields, image)
+        found = self._planner.plan({**fields, "prompt": fields.get("prompt") or "a prompt"}, image)
         with self._turn:
             return quote_of(found, seconds=self._watch.paces.whole(found.session, found.tag.planned.flops))
 
@@ -94,7 +94,7 @@ class Desk:
         ``RequestRefused`` for what cannot be made, ``QueueFull`` when too many wait, OSError when the disk takes
         nothing.
         """
-        with refusing(fields):
+        with refusing():
             refuse_no_prompt(fields)
         found = self._planner.plan(fields, image)
         with self._turn:

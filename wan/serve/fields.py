@@ -1,7 +1,8 @@
 """The fields that a client may give, read into a request; what the operator of the service decides is refused."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -44,7 +45,7 @@ class FieldReader:
 
     def request(self, fields: Mapping[str, Any]) -> Request:
         """The request of some fields; ``RequestRefused`` says what its flag would say."""
-        with refusing(fields):
+        with refusing():
             self._refuse_others(fields)
             request = self._reader.request({"task": next(iter(self._models)), **_without_none(fields)})
             task = request.task or ""
@@ -76,29 +77,26 @@ class FieldReader:
             )
 
 
-class refusing:
-    """``with refusing(fields):`` turns an ``InvalidInput`` into a ``RequestRefused`` that knows the field at fault.
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Inside of it an ``InvalidInput`` becomes a ``RequestRefused`` that knows the field at fault.
 
     What is wrong with the service's own checkpoint stays a ``CheckpointError``.
     """
-
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        self._fields = fields
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, InvalidInput) and not isinstance(error, RequestRefused | CheckpointError):
-            sentence = _HELP.sub("", str(error))
-            raise RequestRefused(sentence, field=field_of(sentence, self._fields)) from error
+    try:
+        yield
+    except (RequestRefused, CheckpointError):
+        raise
+    except InvalidInput as error:
+        sentence = _HELP.sub("", str(error))
+        raise RequestRefused(sentence, field=field_of(sentence)) from error
 
 
-def field_of(sentence: str, fields: Collection[str]) -> str | None:
-    """The field that a sentence is about: the first one that it names, those that were given before others."""
-    named = ["".join(found) for found in _NAMED.findall(sentence)]
-    names = [{"sampling_steps": "sample_steps"}.get(name, name) for name in named]
-    return next((name for name in names if name in fields), names[0] if names else None)
+def field_of(sentence: str) -> str | None:
+    """The field that a sentence is about: the first one that it names."""
+    found = _NAMED.search(sentence)
+    name = "".join(one or "" for one in found.groups()) if found else None
+    return {"sampling_steps": "sample_steps"}.get(name or "", name)
 
 
 def unknown_field(name: str, known: Collection[str]) -> str:

@@ -99,7 +99,7 @@ class Guard:
             if message["type"] == "http.request":
                 came += len(message.get("body", b""))
                 if came > self._max_body:
-                    raise TooLarge(413, self._too_large)
+                    raise TooLarge(413, self._too_large, headers={"connection": "close"})
             return message
 
         async def guarded(message: Message) -> None:
@@ -172,8 +172,6 @@ async def _refuse(scope: Scope, send: Send, status: int, kind: str, sentence: st
         if scope["method"] == "GET" and "text/html" in accepts and not scope["path"].startswith("/v1/"):
             status, body = 303, b""
             headers = [(b"location", b"/login"), *_HEADERS]
-    headers.append((b"content-length", str(len(body)).encode()))
-    if status == 413:
-        headers.append((b"connection", b"close"))
+    headers += [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]  # what else comes is not read
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -51,7 +51,7 @@ class RequestPlanner:
         """Complete, check and price a request; ``RequestRefused`` for what cannot be made, ``CheckpointError`` when the
         service's own checkpoint has come to harm."""
         request = self._reader.request(fields)
-        with refusing(fields):
+        with refusing():
             found = self._planned(request, image)
         self._refuse_dear(found)
         return found
