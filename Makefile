@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test scale assault check lint types advisories format clean
+.PHONY: help demo serve test scale serving assault check lint types advisories format clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,10 +17,15 @@ demo: $(VENV)/.installed ## make a video from a prompt with the model that ships
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python generate.py --task t2v-demo --prompt "a red circle moving right on a blue background"
 	@echo "Your video: $$(ls -t outputs/t2v-demo_*/video.mp4 | head -n 1)"
 
+serve: $(VENV)/.installed-serve ## start a page and an API for videos on this machine, with the demo model
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m wan serve
+
 test: $(VENV)/.installed-dev ## run the tests
 	$(BIN)/python -m pytest
 
 scale: $(VENV)/.installed-scale ## install Ray, for wan batch --engine ray and its tests
+
+serving: $(VENV)/.installed-serve ## install what wan serve and its tests need, and start nothing
 
 # Kills, full disks, broken files, hostile results, the network, leaks. PARTS="--only kills --only disk" runs some.
 assault: $(VENV)/.installed-dev ## try to break it: kills, full disks, broken and hostile files (under 20 minutes)
@@ -60,4 +65,8 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 
 $(VENV)/.installed-scale: requirements-scale.txt $(VENV)/.installed
 	$(PIP) install -r requirements-scale.txt
+	@touch $@
+
+$(VENV)/.installed-serve: requirements-serve.txt $(VENV)/.installed
+	$(PIP) install -r requirements-serve.txt
 	@touch $@

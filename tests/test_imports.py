@@ -108,6 +108,8 @@ LAYERS = {
     "batch": _ASKED
     | {"job", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "run_parts", "session"}
     | {"folder_run", "generation", "parallel"},
+    # the service: its faces know the desk, and the desk the queue
+    "serve": _ASKED | {"batch", "image_input", "job", "parallel", "runs"},
     "tune": _ASKED
     | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED
@@ -115,7 +117,7 @@ LAYERS = {
     | {"run_sections"},
     "cli": _ASKED
     | {"console", "job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation"}
-    | {"extension", "image_input", "instruments", "parallel", "recorded_request", "tune", "batch"},
+    | {"extension", "image_input", "instruments", "parallel", "recorded_request", "tune", "batch", "serve"},
     "__main__": {"cli"},
 }
 
@@ -171,6 +173,8 @@ LIGHT_MODULES = (
     "wan.batch.overview",
     "wan.batch.planned",
     "wan.batch.worker",
+    "wan.cli.serve",
+    "wan.serve.desk",
     "wan.cli.tune",
     "wan.planning.choose",
     "wan.tune.clips",

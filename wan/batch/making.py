@@ -27,20 +27,29 @@ Check = Callable[[Claim], None]
 
 @dataclass(frozen=True, slots=True)
 class KeepsClaims(Observer):
-    """Tells claims of every step, and ends the sampling when one of them must be left."""
+    """Tells claims of every step, and ends the sampling when one of them must be left.
+
+    ``is_watched``: somebody looks at the claim's file, so every step goes into it, and a cancelled request stops at its
+    next step instead of at the next beat.
+    """
 
     claims: Sequence[Claim]
     check: Check
+    is_watched: bool = False
 
     def on_step_end(self, event: StepEvent) -> None:
         for claim in self.claims:
             self.check(claim)
-            claim.at_step(event.step.index + 1)
+            if self.is_watched:
+                claim.keep(steps=event.step.index + 1)
+            else:
+                claim.at_step(event.step.index + 1)
 
 
 @dataclass(kw_only=True, slots=True)
 class VideoMaker:
-    """Makes requests into run folders below ``folder``. ``machine`` says where this worker runs.
+    """Makes requests into run folders below ``folder``. ``machine`` says where this worker runs; ``is_watched``: see
+    ``KeepsClaims``.
 
     ``say`` takes a line for each request; what a single run would say of itself is in its ``run.json``. Requests of one
     checkpoint and one set of machine settings share a session; another one replaces it.
@@ -50,6 +59,7 @@ class VideoMaker:
     machine: Machine
     say: Say
     accept_changes: bool = False
+    is_watched: bool = False
     _session: tuple[str, Session] | None = field(default=None, init=False)
 
     def make(self, claims: Sequence[Claim], *, check: Check) -> list[Outcome]:
@@ -77,7 +87,7 @@ class VideoMaker:
 
     def _made(self, claim: Claim, check: Check) -> str:
         run = self.folder / claim.entry.folder
-        watching = [KeepsClaims([claim], check)]
+        watching = [KeepsClaims([claim], check, self.is_watched)]
         if (run / RECORD_NAME).is_file():
             earlier = earlier_run(run, accept_changes=self.accept_changes)
             loaded = self._session_for(claim, earlier.job)
@@ -102,7 +112,7 @@ class VideoMaker:
             loaded=self._session_for(claims[0], jobs[0]),
             say=_unsaid,
             show_progress=False,
-            observers=[KeepsClaims(claims, check)],
+            observers=[KeepsClaims(claims, check, self.is_watched)],
         )
         self.say(f"{', '.join(claim.entry.source for claim in claims)}: made in the same forwards")
         return [one if isinstance(one, Exception) else one.relative_to(self.folder).as_posix() for one in made]

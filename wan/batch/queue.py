@@ -124,6 +124,14 @@ class Queue:
         segment, place = self._find(request)
         return self._status(segment, place, list_segment(self.root, segment.number))
 
+    def ended_at(self, request: str) -> float | None:
+        """When a request ended, in Unix seconds of the machine that keeps the files; None when it has not."""
+        segment, place = self._find(request)
+        try:
+            return end_path(self._base(segment.number, place)).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
     def statuses(self, *, open_only: bool = False) -> Iterator[Status]:
         """Every request as it is now; ``open_only``: without the segments that are done."""
         for segment in self._open_segments() if open_only else map(self._segment, range(self._segments.count())):
