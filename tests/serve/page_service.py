@@ -1,5 +1,6 @@
 """A running service with its page on this machine's loopback, and a headless Chromium to look at it."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -22,22 +23,21 @@ def running_service(folder: Path) -> Iterator[tuple[Any, str]]:
 
     from wan.serve.desk import Desk, DeskSettings
     from wan.serve.page.mount import mount_page
+    from wan.serve.running import make_server
 
     with Desk(DeskSettings(folder=folder, models={"t2v-demo": None})) as desk:
         app = make_app(desk, mount_page=mount_page)
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-        thread = threading.Thread(target=server.run, daemon=True)
+        server, listening = make_server(app), socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 30
         while not server.started:
             assert thread.is_alive() and time.monotonic() < deadline, "the service did not start"
             time.sleep(0.05)
-        port = server.servers[0].sockets[0].getsockname()[1]
         try:
-            yield desk, f"http://127.0.0.1:{port}"
+            yield desk, f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
-            server.force_exit = True
             thread.join(timeout=10)
 
 

@@ -10,6 +10,7 @@ from wan.errors import WanError
 from wan.serve.page import html
 from wan.serve.page.compared import comparison_html
 from wan.serve.page.context import Context
+from wan.serve.page.panel import panel
 from wan.serve.page.partners import finished
 from wan.serve.page.shown import Shown, find
 
@@ -35,7 +36,7 @@ class CompareTab:
 
 def build(context: Context) -> CompareTab:
     words = context.words
-    gr.HTML(html.whole(html.paragraph(words("compare_info"), "quiet")))
+    panel(html.whole(html.paragraph(words("compare_info"), "quiet")))
     with gr.Row(equal_height=True):
         baseline = gr.Dropdown([], label=words("baseline"), allow_custom_value=True, scale=3, min_width=240)
         method = gr.Dropdown([], label=words("method"), allow_custom_value=True, scale=3, min_width=240)
@@ -44,7 +45,7 @@ def build(context: Context) -> CompareTab:
         baseline=baseline,
         method=method,
         button=button,
-        result=gr.HTML(js_on_load=html.LIST_SCRIPT, elem_id="comparison"),
+        result=panel(name="comparison"),
         asked=gr.State(("", "")),
         seen=gr.State(""),
         timer=gr.Timer(1.0, active=False),

@@ -34,6 +34,13 @@ POLICY = "; ".join(
         "frame-ancestors 'self'",
     )
 )
+# Gradio's own names a file that only a page at the bare address has
+_MANIFEST = b'<link rel="manifest" href="/manifest.json" />'
+_ICON = (
+    b'<link rel="icon" href="data:image/svg+xml,'
+    b"%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='3' "
+    b"fill='%231f5fa8'/%3E%3Cpath d='M6 4l6 4-6 4z' fill='white'/%3E%3C/svg%3E\">"
+)
 _HEADERS = (
     (b"content-security-policy", POLICY.encode("ascii")),
     (b"x-content-type-options", b"nosniff"),
@@ -85,6 +92,7 @@ class _Headed:
         elif self._start is not None:
             start, self._start = self._start, None
             body = message.get("body", b"").replace(b'lang="en"', b'lang="' + self._language + b'"', 1)
+            body = body.replace(_MANIFEST, _ICON, 1)
             rest = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
             start["headers"] = rest if message.get("more_body") else [*rest, (b"content-length", b"%d" % len(body))]
             await self._send(start)

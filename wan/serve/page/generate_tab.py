@@ -11,6 +11,7 @@ from wan.errors import WanError
 from wan.serve.page import html
 from wan.serve.page.context import WATCH, Context
 from wan.serve.page.form import Form, budget_choices, first_config, shortcut_components, solver_choices
+from wan.serve.page.panel import panel
 from wan.serve.page.quoted import SLOTS, command_html, prices_of, quote_html, slot_of, unknown_words_note
 from wan.serve.page.restoring import restored
 from wan.serve.page.settings import BY_HAND, PLAIN, SINGLE
@@ -47,12 +48,12 @@ def build(context: Context) -> GenerateTab:
             components = _what(context, slots) | _shape(context, slots) | _budget(context, slots)
         with gr.Column(scale=2, min_width=320):
             button = gr.Button(words("make"), variant="primary", size="lg", elem_id="generate")
-            gr.HTML(html.whole(html.paragraph(words("make_key"), "quiet")))
-            slots["other"] = gr.HTML()
-            quote = gr.HTML(elem_id="quote")
-            command = gr.HTML()
-            drop = gr.File(label=words("drop"), file_types=[".mp4", ".png"], height=120, elem_id="drop")
-            said = gr.HTML()
+            panel(html.whole(html.paragraph(words("make_key"), "quiet")))
+            slots["other"] = panel()
+            quote = panel(name="quote")
+            command = panel()
+            drop = gr.File(label=words("drop"), file_types=[".mp4", ".png"], height=160, elem_id="drop")
+            said = panel()
     order = [
         *("prompt", "negative_prompt", "task", "image", "size", "frame_num", "sample_steps", "base_seed"),
         *("sample_solver", "sample_shift", "sample_guide_scale", "budget", *(one.name for one in SINGLE)),
@@ -68,12 +69,12 @@ def _what(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
             config.example_prompt, label=words("prompt"), lines=3, max_lines=12, autofocus=True, elem_id="prompt"
         )
     }
-    slots["prompt"] = gr.HTML(elem_id="prompt-note")
+    slots["prompt"] = panel(name="prompt-note")
     if config.bundled_checkpoint:
         gr.Examples([[one] for one in EXAMPLES], inputs=found["prompt"], label=words("examples"))
     models = [(_model_label(context, task), task) for task in context.models]
     found["task"] = gr.Dropdown(models, value=config.name, label=words("model"), visible=True)
-    slots["task"] = gr.HTML()
+    slots["task"] = panel()
     found["image"] = gr.Image(
         type="filepath",
         sources=["upload", "clipboard"],
@@ -81,7 +82,7 @@ def _what(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
         visible=config.image != "none",
         height=220,
     )
-    slots["image"] = gr.HTML()
+    slots["image"] = panel()
     return found
 
 
@@ -100,7 +101,7 @@ def _shape(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
             "sample_steps": gr.Number(config.sample_steps, precision=0, label=words("steps"), min_width=90),
             "base_seed": gr.Textbox("-1", label=words("seed"), info=None, min_width=120),
         }
-    slots["shape"] = gr.HTML()
+    slots["shape"] = panel()
     return found
 
 
@@ -116,9 +117,9 @@ def _budget(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
             elem_id="budget",
         )
     }
-    slots["shortcuts"] = gr.HTML()
+    slots["shortcuts"] = panel()
     with gr.Accordion(words("single_shortcuts"), open=False):
-        gr.HTML(html.whole(html.paragraph(words("single_info"), "quiet")))
+        panel(html.whole(html.paragraph(words("single_info"), "quiet")))
         with gr.Row():
             found |= shortcut_components(context)
     with gr.Accordion(words("more_settings"), open=False):
@@ -129,7 +130,7 @@ def _budget(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
             found["sample_guide_scale"] = gr.Textbox(
                 "", label=words("guidance"), info=words("guidance_info"), placeholder=words("default")
             )
-        slots["sampling"] = gr.HTML()
+        slots["sampling"] = panel()
     return found
 
 

@@ -5,23 +5,6 @@ from urllib.parse import quote
 
 from wan.analysis.page_text import escaped
 
-LIST_SCRIPT = """
-let last = null;
-element.addEventListener('focusin', (event) => { last = event.target.dataset.key || null; });
-element.addEventListener('focusout', (event) => { if (event.relatedTarget) last = null; });
-element.addEventListener('click', (event) => {
-  const one = event.target.closest('[data-act]');
-  if (!one || (one.dataset.confirm && !confirm(one.dataset.confirm))) return;
-  trigger('click', { act: one.dataset.act, name: one.dataset.name });
-});
-new MutationObserver(() => {
-  if (last && document.activeElement === document.body)
-    element.querySelector(`[data-key="${CSS.escape(last)}"]`)?.focus();
-}).observe(element, { childList: true, subtree: true });
-"""
-"""For ``gr.HTML(js_on_load=...)``: a press of one of its buttons is a click event with ``act`` and ``name``, and the
-focus stays where it is when the content is written anew."""
-
 
 def whole(*parts: str, kind: str = "") -> str:
     """What the style of the page applies to."""

@@ -1,6 +1,6 @@
 """The page of one language: the five tabs, and what leads from one to another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -9,6 +9,7 @@ from wan.analysis.page_text import escaped
 from wan.serve.page import compare_tab, generate_tab, html, queue_tab, runs_tab, watch_tab
 from wan.serve.page.acts import Acts
 from wan.serve.page.context import COMPARE, GENERATE, QUEUE, RUNS, WATCH, Context
+from wan.serve.page.panel import panel
 from wan.serve.page.quoted import SLOTS
 from wan.serve.page.restoring import restored
 from wan.serve.page.shown import find
@@ -23,7 +24,7 @@ def make_page(context: Context) -> gr.Blocks:
     """The page, ready to be mounted."""
     words = context.words
     with gr.Blocks(title=words("title"), analytics_enabled=False, fill_width=True) as page:
-        gr.HTML(_head(context))
+        panel(_head(context))
         with gr.Tabs(selected=GENERATE, overflow_behavior="wrap") as box:
             with gr.Tab(words("tab_generate"), id=GENERATE) as first:
                 generate = generate_tab.build(context)
@@ -58,33 +59,33 @@ def _head(context: Context) -> str:
 
 def _wire_watch(context: Context, tabs: Tabs, tab: Any) -> None:
     watch = tabs.watch
-    parts = [watch.screen, watch.progress, watch.details, watch.seen]
+    parts = [watch.screen, watch.progress, watch.details]
 
-    def look(name: str | None, seen: Any) -> list[Any]:
-        return watch_tab.look(context, name, seen)
+    def look(name: str | None) -> Sequence[Any]:
+        return watch_tab.look(context, name)
 
-    def opened(name: str | None, seen: Any) -> list[Any]:
+    def opened(name: str | None) -> list[Any]:
         name = name or watch_tab.newest(context)
-        return [gr.update(choices=watch_tab.choices(context), value=name), *look(name, seen)]
+        return [gr.update(choices=watch_tab.choices(context), value=name), *look(name)]
 
-    watch.timer.tick(look, [watch.watched, watch.seen], parts, **_OFTEN)
-    watch.watched.change(look, [watch.watched, watch.seen], parts, **_OFTEN)
-    tab.select(opened, [watch.watched, watch.seen], [watch.watched, *parts], **_OFTEN)
+    watch.timer.tick(look, watch.watched, parts, **_OFTEN)
+    watch.watched.change(look, watch.watched, parts, **_OFTEN)
+    tab.select(opened, watch.watched, [watch.watched, *parts], **_OFTEN)
 
 
 def _wire_lists(context: Context, tabs: Tabs, queue_item: Any, runs_item: Any) -> None:
     queue, runs = tabs.queue, tabs.runs
 
-    def look_queue(seen: str) -> list[Any]:
-        return queue_tab.look(context, seen)
+    def look_queue() -> str:
+        return queue_tab.look(context)
 
-    def look_runs(search: str, seen: str) -> list[Any]:
-        return runs_tab.look(context, search, seen)
+    def look_runs(search: str) -> str:
+        return runs_tab.look(context, search)
 
     for event in (queue.timer.tick, queue_item.select):
-        event(look_queue, queue.seen, [queue.listing, queue.seen], **_OFTEN)
+        event(look_queue, None, queue.listing, **_OFTEN)
     for event in (runs.timer.tick, runs_item.select, runs.search.input):
-        event(look_runs, [runs.search, runs.seen], [runs.listing, runs.seen], **_OFTEN)
+        event(look_runs, runs.search, runs.listing, **_OFTEN)
 
     generate = tabs.generate
 

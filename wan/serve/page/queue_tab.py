@@ -8,6 +8,7 @@ import gradio as gr
 from wan.analysis.page_text import escaped
 from wan.serve.page import html
 from wan.serve.page.context import Context
+from wan.serve.page.panel import panel
 from wan.serve.page.shown import name_of
 from wan.serve.views import Entry
 
@@ -16,27 +17,20 @@ _ENDED_LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class QueueTab:
-    """``listing`` is the list with its buttons, ``seen`` what it showed last."""
+    """``listing`` is the list with its buttons."""
 
     listing: Any
     said: Any
-    seen: Any
     timer: Any
 
 
 def build(context: Context) -> QueueTab:
-    said = gr.HTML()
-    listing = gr.HTML(js_on_load=html.LIST_SCRIPT, elem_id="queue")
-    return QueueTab(listing=listing, said=said, seen=gr.State(""), timer=gr.Timer(1.0, active=False))
+    said = panel()
+    return QueueTab(listing=panel(name="queue"), said=said, timer=gr.Timer(1.0, active=False))
 
 
-def look(context: Context, seen: str) -> list[Any]:
-    """The list, left alone when nothing has changed, and what it is now."""
-    now = _listing(context)
-    return [gr.skip() if now == seen else now, now]
-
-
-def _listing(context: Context) -> str:
+def look(context: Context) -> str:
+    """The list as it is now."""
     words, entries = context.words, context.desk.entries()
     if not entries:
         return html.whole(html.paragraph(words("queue_empty"), "empty"))

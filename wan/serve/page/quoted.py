@@ -37,7 +37,7 @@ def slot_of(error: Exception) -> str:
 def quote_html(context: Context, quote: Quote) -> str:
     """What the request would be and cost."""
     words = context.words
-    seconds = words("about_seconds", seconds=words.seconds(quote.seconds)) if quote.seconds else words("not_known")
+    seconds = words("about_seconds", seconds=words.seconds(quote.seconds)) if quote.seconds else "—"
     found = [
         (f"{quote.share:.2f}", words("figure_share")),
         (seconds, words("figure_seconds" if quote.seconds else "figure_seconds_later")),

@@ -9,6 +9,7 @@ from wan.analysis.page_text import escaped
 from wan.serve.page import html
 from wan.serve.page.context import Context
 from wan.serve.page.media import on_card
+from wan.serve.page.panel import panel
 from wan.serve.page.shown import Shown, of_entry, of_run
 from wan.serve.views import Entry, Run
 
@@ -17,13 +18,12 @@ _MOST = 60
 
 @dataclass(frozen=True, slots=True)
 class RunsTab:
-    """``listing`` is the gallery with its buttons, ``seen`` what it showed last."""
+    """``listing`` is the gallery with its buttons."""
 
     search: Any
     drop: Any
     listing: Any
     said: Any
-    seen: Any
     timer: Any
 
 
@@ -34,22 +34,15 @@ def build(context: Context) -> RunsTab:
             "", label=words("search"), placeholder=words("search_hint"), scale=3, min_width=260, elem_id="search"
         )
         drop = gr.File(
-            label=words("drop"), file_types=[".mp4", ".png"], height=110, scale=2, min_width=260, elem_id="drop-runs"
+            label=words("drop"), file_types=[".mp4", ".png"], height=160, scale=2, min_width=260, elem_id="drop-runs"
         )
-    said = gr.HTML()
-    listing = gr.HTML(js_on_load=html.LIST_SCRIPT, elem_id="runs")
-    return RunsTab(
-        search=search, drop=drop, listing=listing, said=said, seen=gr.State(""), timer=gr.Timer(4.0, active=False)
-    )
+    said = panel()
+    listing = panel(name="runs")
+    return RunsTab(search=search, drop=drop, listing=listing, said=said, timer=gr.Timer(4.0, active=False))
 
 
-def look(context: Context, search: str, seen: str) -> list[Any]:
-    """The gallery, left alone when nothing has changed, and what it is now."""
-    now = _gallery(context, search)
-    return [gr.skip() if now == seen else now, now]
-
-
-def _gallery(context: Context, search: str) -> str:
+def look(context: Context, search: str) -> str:
+    """The gallery as it is now, of the runs that have every word of ``search``."""
     words, runs = context.words, context.desk.runs()
     if not runs:
         return html.whole(html.paragraph(words("runs_empty"), "empty"))

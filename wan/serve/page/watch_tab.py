@@ -11,21 +11,22 @@ from wan.analysis.plan_picture import plan_svg, plan_table
 from wan.serve.page import html
 from wan.serve.page.context import Context
 from wan.serve.page.media import screen
+from wan.serve.page.panel import panel
 from wan.serve.page.shown import Shown, find, name_of
+from wan.serve.views import Entry
 
 _LISTED = 40
 
 
 @dataclass(frozen=True, slots=True)
 class WatchTab:
-    """``watched`` holds the name of the run's folder; ``seen`` what each part showed last."""
+    """``watched`` holds the name of the run's folder."""
 
     watched: Any
     screen: Any
     progress: Any
     details: Any
     said: Any
-    seen: Any
     timer: Any
 
 
@@ -35,41 +36,42 @@ def build(context: Context) -> WatchTab:
     watched = gr.Dropdown([], label=words("which_run"), allow_custom_value=True, elem_id="watched")
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
-            shown = gr.HTML(elem_id="screen")
+            shown = panel(name="screen")
         with gr.Column(scale=2, min_width=320):
-            progress = gr.HTML(js_on_load=html.LIST_SCRIPT, elem_id="progress")
-            said = gr.HTML()
-    details = gr.HTML()
+            progress = panel(name="progress")
+            said = panel()
+    details = panel(name="details")
     return WatchTab(
         watched=watched,
         screen=shown,
         progress=progress,
         details=details,
         said=said,
-        seen=gr.State(("", "", "")),
         timer=gr.Timer(0.7, active=False),
     )
 
 
 def choices(context: Context) -> list[tuple[str, str]]:
     """The newest requests, (label, name of the folder)."""
-    words = context.words
     return [
-        (f"{entry.prompt[:70]} ({words.state(entry.state)})", name_of(context.folder, entry.run_folder))
+        (_label(context, entry), name_of(context.folder, entry.run_folder))
         for entry in context.desk.entries()[:_LISTED]
     ]
 
 
-def look(context: Context, name: str | None, seen: tuple[str, str, str]) -> list[Any]:
-    """Screen, progress, details and what they are now; what has not changed is left alone."""
+def _label(context: Context, entry: Entry) -> str:
+    words = context.words
+    cost = words("cost", share=f"{entry.share:.2f}")
+    return f"{entry.prompt[:70]} · {cost} · {words('seed_short', seed=entry.seed)}"
+
+
+def look(context: Context, name: str | None) -> tuple[str, str, str]:
+    """Screen, progress and details."""
     run = find(context.desk, name) if name else None
     if run is None:
         text = context.words("nothing_here") if not name else context.words("no_such_run", name=name)
-        parts = (html.whole(html.paragraph(text, "empty")), "", "")
-    else:
-        parts = (screen(context, run), _progress(context, run), _details(context, run))
-    updates = [gr.skip() if now == before else now for now, before in zip(parts, seen, strict=True)]
-    return [*updates, parts]
+        return html.whole(html.paragraph(text, "empty")), "", ""
+    return screen(context, run), _progress(context, run), _details(context, run)
 
 
 def newest(context: Context) -> str | None:
@@ -132,7 +134,7 @@ def buttons(context: Context, run: Shown) -> str:
         address = html.address(run.name, run.file.name, download=True)
         found.append(f'<a class="button" href="{address}" download>{escaped(words("download"))}</a>')
     found.append(html.button("reuse", run.name, words("reuse")))
-    if entry is not None:
+    if entry is not None and entry.is_over:
         found.append(html.button("delete", run.name, words("delete"), confirm=words("delete_really")))
     return html.row(*found)
 
