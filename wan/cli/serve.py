@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wan.commands import command_line, in_clone
 from wan.configs import WAN_CONFIGS
@@ -19,17 +18,15 @@ from wan.loading.layouts import served_tasks
 from wan.machine import GROUP as MACHINE
 from wan.machine import SEVERAL, add_machine_flags, machine_of
 from wan.request import DEFAULT_OUTPUT_DIR
+from wan.serve.planning import refuse_unservable
 from wan.serve.settings import MAX_COST, MAX_PROMPT, MAX_QUEUE, MAX_UPLOAD_MIB, RETRIES, DeskSettings
 from wan.texts import MAX_PROMPT as LONGEST_PROMPT
-
-if TYPE_CHECKING:
-    from wan.serve.desk import Desk
 
 TOKEN_VARIABLE, MIN_TOKEN = "WAN_TOKEN", 16
 DEMO = "t2v-demo"
 MOST_WAITING, MOST_UPLOAD_MIB, MOST_COST, MOST_RETRIES = 100_000, 1024, 1e6, 100
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
-_PAGE_NEEDS = "gradio"
+_PAGE, _PAGE_NEEDS = "wan.serve.page", "gradio"
 ADDRESS, LIMITS = "address", "limits"
 DESCRIPTION = f"""\
 A page and an API for videos, in front of one queue, whose workers make one video after another.
@@ -45,18 +42,16 @@ output folder: a service that is stopped or killed goes on where it was when it 
 
 def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_args(argv)
-    refuse_without_extra(has_page=not args.no_page)
+    has_page = not args.no_page and importlib.util.find_spec(_PAGE) is not None
+    refuse_without_extra(has_page=has_page)
     settings, token = settings_of(args), token_of(args)
     _refuse_open(args, token)
-    from wan.serve.desk import Desk
-
-    desk = Desk(settings, say=logging.getLogger("wan").info)
-    listening = listen(args.host, args.port)
-    if args.dry_run:
-        listening.close()
-        print(f"would serve {', '.join(settings.models)} on {_address(args.host, args.port)}, from {settings.folder}")
-        return 0
-    serve(desk, listening, args, token)
+    refuse_unservable(settings)
+    with listen(args.host, args.port) as listening:
+        if args.dry_run:
+            print(f"would serve {', '.join(settings.models)} on {_address(args.host, args.port)}: {settings.folder}")
+        else:
+            serve(settings, listening, args, token=token, has_page=has_page)
     return 0
 
 
@@ -238,15 +233,19 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         raise InvalidInput(
-            f"--host {host} --port {port} cannot be listened on ({error.strerror or error}); give another --port (0: a "
-            "free one), or stop what uses it"
+            f"--host {host} --port {port} cannot be listened on ({os.strerror(error.errno or 0)}); give another "
+            "--port (0: a free one), or stop what uses it"
         ) from None
 
 
-def serve(desk: "Desk", listening: socket.socket, args: argparse.Namespace, token: str | None) -> None:
+def serve(
+    settings: DeskSettings, listening: socket.socket, args: argparse.Namespace, *, token: str | None, has_page: bool
+) -> None:
     """Until Ctrl-C or SIGTERM; then the workers stop at their next step."""
+    from wan.serve.desk import Desk
     from wan.serve.running import run_service
 
+    desk = Desk(settings, say=logging.getLogger("wan").info)
     port = listening.getsockname()[1]
     loopback = is_loopback(args.host)
     print(f"serving {', '.join(desk.models())} on {_address(args.host, port)}", flush=True)
@@ -256,7 +255,7 @@ def serve(desk: "Desk", listening: socket.socket, args: argparse.Namespace, toke
         listening,
         token=token,
         hosts=[*args.allow_host, args.host] if loopback or args.allow_host else None,
-        has_page=not args.no_page,
+        has_page=has_page,
     )
 
 
