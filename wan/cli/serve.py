@@ -27,7 +27,7 @@ DEMO = "t2v-demo"
 MOST_WAITING, MOST_UPLOAD_MIB, MOST_COST, MOST_RETRIES = 100_000, 1024, 1e6, 100
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _PAGE, _PAGE_NEEDS = "wan.serve.page", "gradio"
-ADDRESS, LIMITS = "address", "limits"
+ADDRESS, SERVED, LIMITS = "address", "what is served", "limits"
 DESCRIPTION = f"""\
 A page and an API for videos, in front of one queue, whose workers make one video after another.
 
@@ -59,8 +59,19 @@ def build_parser() -> Parser:
     """Where it listens, what it serves, and what clients may ask for."""
     parser = make_parser("serve", DESCRIPTION)
     groups = Groups(parser)
-    groups.order(ADDRESS, "what is served", LIMITS, MACHINE)
-    address, served, limits = groups[ADDRESS], groups["what is served"], groups[LIMITS]
+    _add_address(groups[ADDRESS])
+    _add_served(groups[SERVED])
+    _add_limits(groups[LIMITS])
+    add_machine_flags(groups)
+    groups[MACHINE].add_argument(
+        "--devices", nargs="+", default=[], metavar="DEVICE", help="one worker on each: cuda:0 cuda:1 (the best one)"
+    )
+    for action in groups[SEVERAL]._group_actions:
+        action.help = argparse.SUPPRESS  # a worker is one process
+    return parser
+
+
+def _add_address(address: "argparse._ArgumentGroup") -> None:
     address.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s); others need a token")
     address.add_argument("--port", type=int, default=8000, help="port to listen on; 0: a free one (%(default)s)")
     address.add_argument(
@@ -75,6 +86,9 @@ def build_parser() -> Parser:
         metavar="NAME",
         help="a name by which a proxy in front of it is called; needs a token",
     )
+
+
+def _add_served(served: "argparse._ArgumentGroup") -> None:
     served.add_argument(
         "--output_dir", type=Path, default=DEFAULT_OUTPUT_DIR, metavar="DIR", help="run folders and queue (%(default)s)"
     )
@@ -95,6 +109,9 @@ def build_parser() -> Parser:
         help="go on with stopped videos although code, versions or device have changed (not bit-equal)",
     )
     served.add_argument("--dry_run", action="store_true", help="check everything, serve nothing")
+
+
+def _add_limits(limits: "argparse._ArgumentGroup") -> None:
     limits.add_argument(
         "--max_queue", type=int, default=MAX_QUEUE, metavar="N", help="so many may wait, then 429 (%(default)s)"
     )
@@ -114,13 +131,6 @@ def build_parser() -> Parser:
     limits.add_argument(
         "--retries", type=int, default=RETRIES, metavar="N", help="how often a failed one is tried again (%(default)s)"
     )
-    add_machine_flags(groups)
-    groups[MACHINE].add_argument(
-        "--devices", nargs="+", default=[], metavar="DEVICE", help="one worker on each: cuda:0 cuda:1 (the best one)"
-    )
-    for action in groups[SEVERAL]._group_actions:
-        action.help = argparse.SUPPRESS  # a worker is one process
-    return parser
 
 
 def refuse_without_extra(*, has_page: bool) -> None:
