@@ -143,6 +143,11 @@ class Service:
         finally:
             connection.close()
 
+    def video(self, id: str) -> dict[str, Any]:
+        """The object of GET /v1/videos/ID."""
+        found: dict[str, Any] = json.loads(self.ask("GET", f"/v1/videos/{id}")[2])
+        return found
+
     def post(self, body: dict[str, Any], **headers: str) -> tuple[int, dict[str, Any]]:
         """(status, object) of POST /v1/videos with JSON."""
         status, _, answer = self.ask(

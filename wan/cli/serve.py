@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wan.commands import command_line, in_clone
 from wan.configs import WAN_CONFIGS
@@ -19,18 +18,16 @@ from wan.loading.layouts import served_tasks
 from wan.machine import GROUP as MACHINE
 from wan.machine import SEVERAL, add_machine_flags, machine_of
 from wan.request import DEFAULT_OUTPUT_DIR
+from wan.serve.planning import refuse_unservable
 from wan.serve.settings import MAX_COST, MAX_PROMPT, MAX_QUEUE, MAX_UPLOAD_MIB, RETRIES, DeskSettings
 from wan.texts import MAX_PROMPT as LONGEST_PROMPT
-
-if TYPE_CHECKING:
-    from wan.serve.desk import Desk
 
 TOKEN_VARIABLE, MIN_TOKEN = "WAN_TOKEN", 16
 DEMO = "t2v-demo"
 MOST_WAITING, MOST_UPLOAD_MIB, MOST_COST, MOST_RETRIES = 100_000, 1024, 1e6, 100
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
-_PAGE_NEEDS = "gradio"
-ADDRESS, LIMITS = "address", "limits"
+_PAGE, _PAGE_NEEDS = "wan.serve.page", "gradio"
+ADDRESS, SERVED, LIMITS = "address", "what is served", "limits"
 DESCRIPTION = f"""\
 A page and an API for videos, in front of one queue, whose workers make one video after another.
 
@@ -45,18 +42,16 @@ output folder: a service that is stopped or killed goes on where it was when it 
 
 def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_args(argv)
-    refuse_without_extra(has_page=not args.no_page)
+    has_page = not args.no_page and importlib.util.find_spec(_PAGE) is not None
+    refuse_without_extra(has_page=has_page)
     settings, token = settings_of(args), token_of(args)
     _refuse_open(args, token)
-    from wan.serve.desk import Desk
-
-    desk = Desk(settings, say=logging.getLogger("wan").info)
-    listening = listen(args.host, args.port)
-    if args.dry_run:
-        listening.close()
-        print(f"would serve {', '.join(settings.models)} on {_address(args.host, args.port)}, from {settings.folder}")
-        return 0
-    serve(desk, listening, args, token)
+    refuse_unservable(settings)
+    with listen(args.host, args.port) as listening:
+        if args.dry_run:
+            print(f"would serve {', '.join(settings.models)} on {_address(args.host, args.port)}: {settings.folder}")
+        else:
+            serve(settings, listening, args, token=token, has_page=has_page)
     return 0
 
 
@@ -64,8 +59,19 @@ def build_parser() -> Parser:
     """Where it listens, what it serves, and what clients may ask for."""
     parser = make_parser("serve", DESCRIPTION)
     groups = Groups(parser)
-    groups.order(ADDRESS, "what is served", LIMITS, MACHINE)
-    address, served, limits = groups[ADDRESS], groups["what is served"], groups[LIMITS]
+    _add_address(groups[ADDRESS])
+    _add_served(groups[SERVED])
+    _add_limits(groups[LIMITS])
+    add_machine_flags(groups)
+    groups[MACHINE].add_argument(
+        "--devices", nargs="+", default=[], metavar="DEVICE", help="one worker on each: cuda:0 cuda:1 (the best one)"
+    )
+    for action in groups[SEVERAL]._group_actions:
+        action.help = argparse.SUPPRESS  # a worker is one process
+    return parser
+
+
+def _add_address(address: "argparse._ArgumentGroup") -> None:
     address.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s); others need a token")
     address.add_argument("--port", type=int, default=8000, help="port to listen on; 0: a free one (%(default)s)")
     address.add_argument(
@@ -80,6 +86,9 @@ def build_parser() -> Parser:
         metavar="NAME",
         help="a name by which a proxy in front of it is called; needs a token",
     )
+
+
+def _add_served(served: "argparse._ArgumentGroup") -> None:
     served.add_argument(
         "--output_dir", type=Path, default=DEFAULT_OUTPUT_DIR, metavar="DIR", help="run folders and queue (%(default)s)"
     )
@@ -100,6 +109,9 @@ def build_parser() -> Parser:
         help="go on with stopped videos although code, versions or device have changed (not bit-equal)",
     )
     served.add_argument("--dry_run", action="store_true", help="check everything, serve nothing")
+
+
+def _add_limits(limits: "argparse._ArgumentGroup") -> None:
     limits.add_argument(
         "--max_queue", type=int, default=MAX_QUEUE, metavar="N", help="so many may wait, then 429 (%(default)s)"
     )
@@ -119,13 +131,6 @@ def build_parser() -> Parser:
     limits.add_argument(
         "--retries", type=int, default=RETRIES, metavar="N", help="how often a failed one is tried again (%(default)s)"
     )
-    add_machine_flags(groups)
-    groups[MACHINE].add_argument(
-        "--devices", nargs="+", default=[], metavar="DEVICE", help="one worker on each: cuda:0 cuda:1 (the best one)"
-    )
-    for action in groups[SEVERAL]._group_actions:
-        action.help = argparse.SUPPRESS  # a worker is one process
-    return parser
 
 
 def refuse_without_extra(*, has_page: bool) -> None:
@@ -238,15 +243,19 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         raise InvalidInput(
-            f"--host {host} --port {port} cannot be listened on ({error.strerror or error}); give another --port (0: a "
-            "free one), or stop what uses it"
+            f"--host {host} --port {port} cannot be listened on ({os.strerror(error.errno or 0)}); give another "
+            "--port (0: a free one), or stop what uses it"
         ) from None
 
 
-def serve(desk: "Desk", listening: socket.socket, args: argparse.Namespace, token: str | None) -> None:
+def serve(
+    settings: DeskSettings, listening: socket.socket, args: argparse.Namespace, *, token: str | None, has_page: bool
+) -> None:
     """Until Ctrl-C or SIGTERM; then the workers stop at their next step."""
+    from wan.serve.desk import Desk
     from wan.serve.running import run_service
 
+    desk = Desk(settings, say=logging.getLogger("wan").info)
     port = listening.getsockname()[1]
     loopback = is_loopback(args.host)
     print(f"serving {', '.join(desk.models())} on {_address(args.host, port)}", flush=True)
@@ -256,7 +265,7 @@ def serve(desk: "Desk", listening: socket.socket, args: argparse.Namespace, toke
         listening,
         token=token,
         hosts=[*args.allow_host, args.host] if loopback or args.allow_host else None,
-        has_page=not args.no_page,
+        has_page=has_page,
     )
 
 

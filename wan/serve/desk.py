@@ -29,7 +29,6 @@ from wan.batch.segments import Entry as QueueEntry
 from wan.errors import InvalidInput, WanError
 from wan.limits import resolve_seed
 from wan.runs.folders import create_run_directory
-from wan.runs.writable import refuse_unwritable_folder
 from wan.serve.asked import asked_for, entry_id, refuse_no_prompt, write_asked, write_image
 from wan.serve.crew import Crew, ProcessCrew, Say, WorkerSettings
 from wan.serve.fields import refusing
@@ -56,8 +55,6 @@ class Desk:
         settings = replace(settings, folder=settings.folder.absolute())
         self.settings = settings
         self._planner = RequestPlanner(settings)
-        self._planner.refuse_unservable()
-        refuse_unwritable_folder(settings.folder, flag="--output_dir")
         self._queue = Queue(settings.folder, lease=LEASE_SECONDS, retries=settings.retries)
         self._lock = _held(self._queue.root / LOCK_NAME)
         self._turn = threading.RLock()

@@ -11,6 +11,7 @@ from wan.image_input import picture_of
 from wan.job import Job, cut_texts, open_job_checkpoint, prepare
 from wan.parallel.sharing import NOTHING, refuse_without_team, sharing_of
 from wan.request import Request
+from wan.runs.writable import refuse_unwritable_folder
 from wan.sampling.price import PriceTag, price
 from wan.sampling.table import format_plan, format_price
 from wan.serve.fields import FieldReader, refusing
@@ -38,14 +39,30 @@ class PlannedRequest:
         return tuple(cost / (sum(costs) or 1) for cost in costs)
 
 
+def refuse_unservable(settings: DeskSettings) -> dict[str, float]:
+    """``InvalidInput`` for a folder, a task, a checkpoint or a device with which no request could be made; the FLOPs of
+    the plain video that each task makes by default. Nothing is written."""
+    refuse_unwritable_folder(settings.folder, flag="--output_dir")
+    plain = {}
+    for task, folder in settings.models.items():
+        for device in settings.devices:
+            machine = replace(settings.machine, device=device)
+            request = Request(task=task, ckpt_dir=folder, prompt="a prompt", machine=machine)
+            job = prepare(request, needs_image=False)
+            refuse_without_team(sharing_of(machine), NOTHING)
+            plain[task] = price(job.plan, open_job_checkpoint(job).denoiser_size).plain.flops
+    return plain
+
+
 class RequestPlanner:
     """Plans fields; any number of threads may ask at once, and one picture is decoded at a time."""
 
     def __init__(self, settings: DeskSettings) -> None:
+        """``InvalidInput``: see ``refuse_unservable``."""
         self._settings = settings
         self._reader = FieldReader(settings.models, settings.machine, max_prompt=settings.max_prompt)
         self._pictures = threading.Lock()
-        self._plain: dict[str, float] = {}
+        self._plain = refuse_unservable(settings)
 
     def plan(self, fields: Mapping[str, Any], image: bytes | None) -> PlannedRequest:
         """Complete, check and price a request; ``RequestRefused`` for what cannot be made, ``CheckpointError`` when the
@@ -55,14 +72,6 @@ class RequestPlanner:
             found = self._planned(request, image)
         self._refuse_dear(found)
         return found
-
-    def refuse_unservable(self) -> None:
-        """``InvalidInput`` for a task, a checkpoint or machine settings with which no request could be made."""
-        for task, folder in self._settings.models.items():
-            request = Request(task=task, ckpt_dir=folder, prompt="a prompt", machine=self._settings.machine)
-            job = prepare(request, needs_image=False)
-            self._plain[task] = price(job.plan, open_job_checkpoint(job).denoiser_size).plain.flops
-            refuse_without_team(sharing_of(request.machine), NOTHING)
 
     def _planned(self, request: Request, image: bytes | None) -> PlannedRequest:
         if image is None:
@@ -84,8 +93,8 @@ class RequestPlanner:
 
     def _refuse_dear(self, found: PlannedRequest) -> None:
         task, most = found.job.config.name, self._settings.max_cost
-        plain = self._plain.get(task)
-        if plain is not None and found.tag.planned.flops > most * plain:
+        plain = self._plain[task]
+        if found.tag.planned.flops > most * plain:
             raise RequestRefused(
                 f"it would cost {found.tag.planned.flops / plain:.1f} times the plain video that {task} makes by "
                 f"default, and {most:g} times is the most here; ask for fewer frames, fewer steps, a smaller size or a "
