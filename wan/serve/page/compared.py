@@ -88,7 +88,8 @@ def _duo(context: Context, data: Mapping[str, Any], baseline: Shown, method: Sho
         f'aria-label="{difference}"{pixels} style="filter: brightness({GAIN:g})"></canvas></div></figure>'
     )
     return (
-        f'<div class="duo-box" data-own="{escaped(f"{baseline.name} {method.name}")}" data-fps="{fps}" data-frames="{frames}" tabindex="0" role="group" '
+        f'<div class="duo-box" data-own="{escaped(f"{baseline.name} {method.name}")}" data-fps="{fps}" '
+        f'data-frames="{frames}" tabindex="0" role="group" '
         f'aria-label="{escaped(words("players"))}" style="--ratio: {max(1, width)} / {max(1, height)}">'
         f'<div class="duo">{videos}{canvas}</div>{_controls(context, frames)}{_curves(context, data)}</div>'
     )

@@ -88,7 +88,7 @@ def _progress(context: Context, run: Shown) -> str:
         parts += _steps(context, run)
     elif entry is not None and entry.position is not None:
         parts.append(html.paragraph(words("in_line", count=entry.position)))
-    if run.is_over and run.error:
+    if run.is_over and run.error and run.state != "cancelled":
         parts.append(f'<p class="fault" role="alert">{escaped(run.error)}</p>')
     if run.state == "cancelled":
         kept = (
