@@ -8,6 +8,7 @@ import gradio as gr
 
 from wan.errors import WanError
 from wan.serve.page import html
+from wan.serve.page.compare_tab import choices
 from wan.serve.page.comparisons import command
 from wan.serve.page.context import COMPARE, WATCH, Context
 from wan.serve.page.partners import make_partner, pair_of
@@ -88,10 +89,10 @@ class Acts:
 
     def _compare(self, run: Shown, said: Any) -> Updates:
         pair = pair_of(run, self.context.desk) or make_partner(run, self.context.desk)[0]
-        compare = self.tabs.compare
+        compare, listed = self.tabs.compare, choices(self.context, *pair)
         return {
-            compare.baseline: pair[0],
-            compare.method: pair[1],
+            compare.baseline: gr.update(value=pair[0], choices=listed),
+            compare.method: gr.update(value=pair[1], choices=listed),
             compare.asked: pair,
             self.tabs.box: gr.update(selected=COMPARE),
         }

@@ -52,14 +52,18 @@ def build(context: Context) -> CompareTab:
     )
 
 
-def choices(context: Context) -> list[tuple[str, str]]:
-    """The finished runs that can be compared, (label, name of the folder)."""
+def choices(context: Context, *chosen: str | None) -> list[tuple[str, str]]:
+    """The finished runs that can be compared and those that are ``chosen`` already, (label, name of the folder)."""
+    shown = list(finished(context.desk))[:_LISTED]
+    names = {run.name for run in shown}
+    others = (find(context.desk, name) for name in dict.fromkeys(chosen) if name and name not in names)
+    return [(_label(context, run), run.name) for run in (*(one for one in others if one is not None), *shown)]
+
+
+def _label(context: Context, run: Shown) -> str:
     words = context.words
-    found = []
-    for run in list(finished(context.desk))[:_LISTED]:
-        kind = words("plain_short") if run.is_plain else run.shortcuts
-        found.append((f"{run.prompt[:60]} · {kind} · {words('seed_short', seed=run.seed)}", run.name))
-    return found
+    kind = words("plain_short") if run.is_plain else run.shortcuts
+    return f"{run.prompt[:60]} · {kind} · {words('seed_short', seed=run.seed)}"
 
 
 def look(context: Context, baseline: str | None, method: str | None, asked: Pair, seen: str) -> list[Any]:

@@ -16,7 +16,13 @@ from wan.serve.page.curves import curve
 from wan.serve.page.media import PIXELS_UP_TO, size_of
 from wan.serve.page.shown import Shown
 
-_HEADLINES = ("psnr", "ssim", "motion_ratio", "flops_fraction", "speed_up")
+_HEADLINES = {
+    "psnr": "head_psnr",
+    "ssim": "head_ssim",
+    "motion_ratio": "head_motion",
+    "flops_fraction": "head_cost",
+    "speed_up": "head_speed",
+}
 _MARKS = {True: ("good", "✓"), False: ("bad", "✗"), None: ("open", "?")}
 _SPEEDS, _GAINS = ("0.25", "0.5", "1"), (1, 4, 16)
 
@@ -34,19 +40,19 @@ def comparison_html(context: Context, data: Mapping[str, Any], baseline: Shown, 
 
 def _verdict(context: Context, data: Mapping[str, Any], measures: Mapping[str, float]) -> str:
     words, found = context.words, data["verdicts"]
-    thresholds = [one for one in found if one["met"] is not None]
-    is_kept = bool(thresholds) and all(one["met"] for one in thresholds)
+    judged = [one for one in found if one["met"] is not None]
+    is_kept = bool(judged) and all(one["met"] for one in judged)
     if measures["psnr"] == float("inf"):
         headline = words("verdict_equal")
     else:
         headline = words("verdict_kept" if is_kept else "verdict_changed")
-    rows = [(MEASURES[name].text(measures[name]), MEASURES[name].label[words.place]) for name in _HEADLINES]
+    rows = [(MEASURES[name].text(measures[name]), words(key)) for name, key in _HEADLINES.items()]
     rules = "".join(_rule(context, one) for one in found)
     notes = html.bullets(data.get("notices", ()))
     kind = "good" if is_kept else "bad"
     return (
         f'<h2><span class="{kind}">{_MARKS[is_kept][1]}</span> {escaped(headline)}</h2>{html.figures(rows)}{notes}'
-        f"{html.folded(words('rules', met=sum(bool(one['met']) for one in found), count=len(found)), rules)}"
+        f"{html.folded(words('rules', met=sum(bool(one['met']) for one in judged), count=len(judged)), rules)}"
     )
 
 

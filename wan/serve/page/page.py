@@ -1,6 +1,6 @@
 """The page of one language: the five tabs, and what leads from one to another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -105,7 +105,7 @@ def _wire_compare(context: Context, tabs: Tabs, tab: Any) -> None:
         return compare_tab.look(context, baseline, method, asked, seen)
 
     def opened(*values: Any) -> list[Any]:
-        found = gr.update(choices=compare_tab.choices(context))
+        found = gr.update(choices=compare_tab.choices(context, *values[:2]))
         return [found, found, *look(*values)]
 
     compare.timer.tick(look, inputs, outputs, **_OFTEN)
@@ -137,14 +137,14 @@ def _wire_buttons(acts: Acts) -> None:
         (tabs.compare.result, tabs.watch.said),
     ]
     for listing, said in lists:
-        listing.click(
-            _pressing(acts, said), None, acts.outputs(said), api_visibility="private", show_progress="minimal"
-        )
+        listing.click(_pressing(acts, said), None, acts.outputs(said), **_OFTEN)
 
 
-def _pressing(acts: Acts, said: Any) -> Callable[[gr.EventData], dict[Any, Any]]:
-    def press(event: gr.EventData) -> dict[Any, Any]:
-        return acts.press(str(event.act), str(event.name), said)
+def _pressing(acts: Acts, said: Any) -> Callable[[gr.EventData], Iterator[dict[Any, Any]]]:
+    def press(event: gr.EventData) -> Iterator[dict[Any, Any]]:
+        if str(event.act) == "decode":
+            yield {said: html.note(acts.context.words("decoding"))}
+        yield acts.press(str(event.act), str(event.name), said)
 
     return press
 

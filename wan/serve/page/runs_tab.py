@@ -29,7 +29,7 @@ class RunsTab:
 
 def build(context: Context) -> RunsTab:
     words = context.words
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=False):
         search = gr.Textbox(
             "", label=words("search"), placeholder=words("search_hint"), scale=3, min_width=260, elem_id="search"
         )
