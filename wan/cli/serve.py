@@ -31,9 +31,9 @@ ADDRESS, SERVED, LIMITS = "address", "what is served", "limits"
 DESCRIPTION = f"""\
 A page and an API for videos, in front of one queue, whose workers make one video after another.
 
-    {command_line("serve")}                                          the demo model, on http://127.0.0.1:8000
+    {command_line("serve")}                                   the demo model, on http://127.0.0.1:8000
     {command_line("serve", "--ckpt_dir", "DIR")} --output_dir VIDEOS
-    {TOKEN_VARIABLE}=... {command_line("serve", "--host", "0.0.0.0")}                  for others, who need the token
+    {TOKEN_VARIABLE}=... {command_line("serve", "--host", "0.0.0.0")}      for others, who need the token
 
 The API is that of OpenAI for videos: POST /v1/videos, GET /v1/videos/ID, GET /v1/videos/ID/content. The queue is in the
 output folder: a service that is stopped or killed goes on where it was when it is started again.

@@ -27,8 +27,14 @@ class NotReady(UnknownEntry):
 
 def router(desk: Desk) -> APIRouter:
     """Every address of the API."""
-    routes, metrics = APIRouter(), Metrics(desk)
+    routes = APIRouter()
+    _add_videos(routes, desk)
+    _add_one_video(routes, desk)
+    _add_operating(routes, desk, Metrics(desk))
+    return routes
 
+
+def _add_videos(routes: APIRouter, desk: Desk) -> None:
     @routes.post("/v1/videos")
     async def create(request: Request) -> Response:
         _refuse_query(request)
@@ -45,6 +51,8 @@ def router(desk: Desk) -> APIRouter:
         _refuse_query(request, "after", "limit", "order")
         return JSONResponse(_page(desk, request.query_params))
 
+
+def _add_one_video(routes: APIRouter, desk: Desk) -> None:
     @routes.get("/v1/videos/{id}")
     def retrieve(request: Request, id: str) -> Response:
         _refuse_query(request)
@@ -72,6 +80,8 @@ def router(desk: Desk) -> APIRouter:
         desk.delete(id)
         return JSONResponse({"id": id, "object": "video.deleted", "deleted": True})
 
+
+def _add_operating(routes: APIRouter, desk: Desk, metrics: Metrics) -> None:
     @routes.get("/v1/models")
     def models() -> Response:
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "wan"} for name in desk.models()]
@@ -86,8 +96,6 @@ def router(desk: Desk) -> APIRouter:
     @routes.get("/metrics")
     def metrics_text() -> Response:
         return Response(metrics.text(), media_type=_METRICS_TYPE)
-
-    return routes
 
 
 def _shown(desk: Desk, entry: Entry, **also: Any) -> dict[str, Any]:
