@@ -109,7 +109,9 @@ LAYERS = {
     | {"job", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "run_parts", "session"}
     | {"folder_run", "generation", "parallel"},
     # the service: its faces know the desk, and the desk the queue
-    "serve": _ASKED | {"batch", "image_input", "job", "parallel", "runs"},
+    "serve": _ASKED
+    | {"analysis", "batch", "budgets", "half_frame", "image_input", "job", "loading", "parallel", "planning"}
+    | {"recorded_request", "runs"},
     "tune": _ASKED
     | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED

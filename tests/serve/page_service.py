@@ -18,9 +18,7 @@ FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP *
 @contextmanager
 def running_service(folder: Path) -> Iterator[tuple[Any, str]]:
     """(desk, address) of a service of the demo model whose output folder is ``folder``."""
-    import uvicorn
     from wan.serve.app import make_app
-
     from wan.serve.desk import Desk, DeskSettings
     from wan.serve.page.mount import mount_page
     from wan.serve.running import make_server

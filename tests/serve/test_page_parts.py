@@ -190,7 +190,7 @@ def test_a_curve_draws_every_value_and_says_its_range() -> None:
 def test_the_pages_own_colours_can_be_read(scheme: int) -> None:
     css = (PAGE / "page.css").read_text(encoding="utf-8")
     colours = dict(re.findall(r"--wan-([a-z]+): (#[0-9a-f]{6})", css.split("{")[1 + scheme]))
-    page = ("#ffffff", "#0f172a")[scheme]  # Gradio's own backgrounds
+    page = ("#ffffff", "#0b0f19")[scheme]  # Gradio's own backgrounds
     for paper in (page, colours["panel"]):
         for name in ("good", "bad", "quiet"):
             assert contrast(colours[name], paper) >= 4.5, (name, paper)

@@ -1,5 +1,6 @@
 """The tab *Compare*: two runs of the same prompt side by side, in step, with what ``wan compare`` finds of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,6 @@ import gradio as gr
 from wan.analysis.page_text import escaped
 from wan.errors import WanError
 from wan.serve.page import html
-from wan.serve.page.compared import comparison_html
 from wan.serve.page.context import Context
 from wan.serve.page.panel import panel
 from wan.serve.page.partners import finished
@@ -62,7 +62,7 @@ def choices(context: Context, *chosen: str | None) -> list[tuple[str, str]]:
 
 def _label(context: Context, run: Shown) -> str:
     words = context.words
-    kind = words("plain_short") if run.is_plain else run.shortcuts
+    kind = context.cost_label(run.shortcuts)
     return f"{run.prompt[:60]} · {kind} · {words('seed_short', seed=run.seed)}"
 
 
@@ -94,7 +94,7 @@ def _result(context: Context, pair: Pair, *, is_asked: bool) -> str:
         return _waiting(context, [run for run in (baseline, method) if not run.is_finished])
     found = context.comparisons.find(*pair)
     if found is not None:
-        return comparison_html(context, found, baseline, method)
+        return _shown(context, found, baseline, method)
     return _key(pair, _COMPARING) if is_asked else html.whole(html.paragraph(words("compare_press"), "empty"))
 
 
@@ -106,7 +106,13 @@ def _made(context: Context, pair: Pair) -> str:
     runs = [find(context.desk, name) for name in pair]
     if runs[0] is None or runs[1] is None:
         return html.fault(context.words("no_such_run", name=pair[0] if runs[0] is None else pair[1]))
-    return comparison_html(context, found, runs[0], runs[1])
+    return _shown(context, found, runs[0], runs[1])
+
+
+def _shown(context: Context, found: Mapping[str, Any], baseline: Shown, method: Shown) -> str:
+    from wan.serve.page.compared import comparison_html  # the measures take a second to import
+
+    return comparison_html(context, found, baseline, method)
 
 
 def _waiting(context: Context, runs: list[Shown]) -> str:

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wan.analysis.comparison import MOTION_FACTOR, PSNR_THRESHOLD, SSIM_THRESHOLDS
-from wan.analysis.comparison_report import REPORT_NAME
+from wan.analysis.comparison_report import CONTACT_SHEET, REPORT_NAME, SIDE_BY_SIDE
 from wan.analysis.measures import MEASURES
 from wan.analysis.page_text import escaped
 from wan.analysis.pictures import GAIN
-from wan.instruments.compare import CONTACT_SHEET, SIDE_BY_SIDE
 from wan.serve.page import html
 from wan.serve.page.comparisons import FOLDER
 from wan.serve.page.context import Context
@@ -107,9 +106,7 @@ def _video(run: Shown) -> str:
 
 
 def _method_label(context: Context, method: Shown) -> str:
-    return context.words(
-        "player_method", shortcuts=context.words("plain_short") if method.is_plain else method.shortcuts
-    )
+    return context.words("player_method", shortcuts=context.cost_label(method.shortcuts))
 
 
 def _controls(context: Context, frames: int) -> str:

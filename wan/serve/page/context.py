@@ -20,3 +20,10 @@ class Context:
     folder: Path
     models: Mapping[str, Path | None]
     comparisons: Comparisons
+
+    def cost_label(self, shortcuts: str) -> str:
+        """A label of shortcuts ("none", "budget 0.5", ...) in the page's language, as far as it is a budget."""
+        if shortcuts == "none":
+            return self.words("plain_short")
+        kind, _, share = shortcuts.partition(" ")
+        return self.words("share_of_plain", share=share) if kind == "budget" and " " not in share else shortcuts

@@ -45,10 +45,10 @@ def build(context: Context) -> GenerateTab:
     words, slots = context.words, dict[str, Any]()
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
-            components = _what(context, slots) | _shape(context, slots) | _budget(context, slots)
-        with gr.Column(scale=2, min_width=320):
+            components = _what(context, slots)
             button = gr.Button(words("make"), variant="primary", size="lg", elem_id="generate")
-            panel(html.whole(html.paragraph(words("make_key"), "quiet")))
+            components |= _model(context, slots) | _shape(context, slots) | _budget(context, slots)
+        with gr.Column(scale=2, min_width=320):
             slots["other"] = panel()
             quote = panel(name="quote")
             command = panel()
@@ -66,15 +66,18 @@ def _what(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
     words, config = context.words, first_config(context)
     found: dict[str, Any] = {
         "prompt": gr.Textbox(
-            config.example_prompt, label=words("prompt"), lines=3, max_lines=12, autofocus=True, elem_id="prompt"
+            config.example_prompt,
+            label=words("prompt"),
+            info=words("make_key"),
+            lines=3,
+            max_lines=12,
+            autofocus=True,
+            elem_id="prompt",
         )
     }
     slots["prompt"] = panel(name="prompt-note")
     if config.bundled_checkpoint:
         gr.Examples([[one] for one in EXAMPLES], inputs=found["prompt"], label=words("examples"))
-    models = [(_model_label(context, task), task) for task in context.models]
-    found["task"] = gr.Dropdown(models, value=config.name, label=words("model"), visible=True)
-    slots["task"] = panel()
     found["image"] = gr.Image(
         type="filepath",
         sources=["upload", "clipboard"],
@@ -84,6 +87,13 @@ def _what(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
     )
     slots["image"] = panel()
     return found
+
+
+def _model(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
+    models = [(_model_label(context, task), task) for task in context.models]
+    found = gr.Dropdown(models, value=first_config(context).name, label=context.words("model"))
+    slots["task"] = panel()
+    return {"task": found}
 
 
 def _shape(context: Context, slots: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def on_card(context: Context, run: Shown) -> str:
     if run.file is not None and run.file.suffix == ".mp4":
         return (
             f'<video muted loop playsinline preload="metadata" tabindex="-1"{_pixels(run)} '
-            f'src="{_address(run, run.file)}"></video>'
+            f'src="{_address(run, run.file)}#t=0.01"></video>'
         )
     shown = run.file or run.preview
     if shown is not None:

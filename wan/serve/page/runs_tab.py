@@ -69,7 +69,7 @@ def _searched(run: Run) -> str:
 
 def _card(context: Context, run: Shown) -> str:
     words = context.words
-    label = words("plain_short") if run.is_plain else run.shortcuts
+    label = context.cost_label(run.shortcuts)
     found = [html.button("watch", run.name, words("open")), html.button("reuse", run.name, words("reuse_short"))]
     if run.is_finished:
         found.append(html.button("compare", run.name, words("compare")))

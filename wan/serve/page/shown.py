@@ -7,8 +7,6 @@ from typing import Any
 
 from wan.errors import InvalidInput
 from wan.runs import LATENTS_NAME, load_record
-from wan.runs.latents import PARTIAL_LATENTS_NAME
-from wan.runs.state_file import STATE_NAME
 from wan.serve.desk import Desk
 from wan.serve.views import Entry, Run
 from wan.shortcuts import shortcut_label
@@ -62,7 +60,8 @@ class Shown:
     @property
     def has_latents(self) -> bool:
         """Whether there is something to decode: of the end, or of the step at which it stopped."""
-        return any((self.folder / name).is_file() for name in (LATENTS_NAME, PARTIAL_LATENTS_NAME, STATE_NAME))
+        kept = self.record.get("outputs", {}).get("partial_latents")
+        return kept is not None or (self.folder / LATENTS_NAME).is_file()
 
 
 def find(desk: Desk, name: str) -> Shown | None:

@@ -11,9 +11,24 @@ MONO = ("ui-monospace", "DejaVu Sans Mono", "monospace")
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's plain theme in blue and grey, with fonts that the reader's machine has."""
-    return gr.themes.Default(
+    """Gradio's plain theme in blue and grey, with fonts that the reader's machine has, and small text that can be
+    read."""
+    plain = gr.themes.Default(
         primary_hue=gr.themes.colors.blue, neutral_hue=gr.themes.colors.slate, font=list(FONTS), font_mono=list(MONO)
+    )
+    return plain.set(
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        checkbox_border_color="*neutral_400",
+        checkbox_border_color_dark="*neutral_400",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
     )
 
 

@@ -160,7 +160,7 @@ def _details(context: Context, run: Shown) -> str:
         (words("seed_name"), str(run.seed)),
         (words("size"), f"{size}, {words('count_frames', count=settings.get('frame_num', ''))}"),
         (words("steps"), f"{settings.get('steps', '')}, {settings.get('solver', '')}"),
-        (words("shortcuts"), words("none") if run.is_plain else run.shortcuts),
+        (words("shortcuts"), context.cost_label(run.shortcuts)),
         (words("folder"), str(run.folder)),
     ]
     if "inference" in timing:
