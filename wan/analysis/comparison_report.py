@@ -5,11 +5,6 @@ from collections.abc import Mapping, Sequence
 from wan.analysis.comparison import CaseResult, Verdict, Yardsticks, summarise, verdicts, worst_case
 from wan.analysis.measures import HEADLINES, MEASURES, SECTIONS, Measure, Spread
 
-REPORT_NAME, DATA_NAME = "error_comparison.txt", "error_comparison.json"
-"""The files of a comparison's folder: the report in words, and the same as data."""
-SIDE_BY_SIDE, CONTACT_SHEET, PER_FRAME = "side_by_side.mp4", "contact_sheet.png", "per_frame.png"
-"""Those of a method beside them: both videos and their difference, pictures of eight frames, quality of every frame."""
-
 RULE = "=" * 64
 _MARKS = {True: "✅ met    ", False: "❌ NOT met", None: "❓ unknown"}
 

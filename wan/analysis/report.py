@@ -7,7 +7,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME, SIDE_BY_SIDE
+from wan.analysis.comparison_files import DATA_NAME, REPORT_NAME, SIDE_BY_SIDE
 from wan.analysis.debug import ANALYSIS_FOLDER, ANALYSIS_NAME
 from wan.analysis.measures import HEADLINES, MEASURES, Measure
 from wan.analysis.page import (

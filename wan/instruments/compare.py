@@ -9,8 +9,8 @@ from time import perf_counter
 import numpy as np
 
 from wan.analysis.comparison import CaseResult, judge, worst_case
+from wan.analysis.comparison_files import CONTACT_SHEET, PER_FRAME, SIDE_BY_SIDE
 from wan.analysis.comparison_plots import plot_contact_sheet, plot_per_frame
-from wan.analysis.comparison_report import CONTACT_SHEET, PER_FRAME, SIDE_BY_SIDE
 from wan.analysis.divergence import Divergence, StepStore
 from wan.analysis.measures import Cost, Observation
 from wan.analysis.pictures import GAIN, amplified_difference, side_by_side

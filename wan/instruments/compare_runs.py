@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from wan.analysis.comparison import Yardsticks, finite, judge, summarise, verdicts
-from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME, format_method
+from wan.analysis.comparison_files import DATA_NAME, REPORT_NAME
+from wan.analysis.comparison_report import format_method
 from wan.analysis.divergence import relative_difference
 from wan.analysis.frame_curves import frame_curves
 from wan.analysis.measures import Cost, Observation

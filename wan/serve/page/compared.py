@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wan.analysis.comparison import MOTION_FACTOR, PSNR_THRESHOLD, SSIM_THRESHOLDS
-from wan.analysis.comparison_report import CONTACT_SHEET, REPORT_NAME, SIDE_BY_SIDE
+from wan.analysis.comparison_files import CONTACT_SHEET, REPORT_NAME, SIDE_BY_SIDE
 from wan.analysis.measures import MEASURES
 from wan.analysis.page_text import escaped
 from wan.analysis.pictures import GAIN

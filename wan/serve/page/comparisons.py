@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from wan.analysis.comparison_report import DATA_NAME
+from wan.analysis.comparison_files import DATA_NAME
 from wan.commands import SOURCE_DIR
 from wan.errors import InvalidInput
 from wan.untrusted.json_text import read_json_object
