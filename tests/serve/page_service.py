@@ -1,5 +1,7 @@
 """A running service with its page on this machine's loopback, and a headless Chromium to look at it."""
 
+import importlib.util
+import os
 import socket
 import threading
 import time
@@ -13,6 +15,17 @@ from tests.assault.browser import find_browser
 CHROMIUM = find_browser()
 # no name but this machine's is found: whatever the page asks of another host fails
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+
+
+def missing() -> str:
+    """What the tests of the page lack here, and how to get it; on continuous integration nothing may be missing."""
+    lacking = {
+        "Gradio: make serving": importlib.util.find_spec("gradio") is None,
+        "Playwright: pip install -r requirements-dev.txt": importlib.util.find_spec("playwright") is None,
+        "Chromium: apt-get install chromium": CHROMIUM is None,
+    }
+    found = [name for name, is_lacking in lacking.items() if is_lacking]
+    return "" if os.environ.get("CI") else f"the page is not tested without {'; '.join(found)}" if found else ""
 
 
 @contextmanager

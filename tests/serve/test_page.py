@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("gradio", reason="needs Gradio: make serve")
-pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -r requirements-dev.txt")
+from tests.serve.page_service import finished, missing, running_browser, running_service
 
-from tests.serve.page_service import CHROMIUM, finished, running_browser, running_service
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 PROMPT = "a red circle moving right on a blue background"
 SMALL = {"task": "t2v-demo", "prompt": PROMPT, "frame_num": 13, "base_seed": 7}

@@ -50,7 +50,9 @@ class Shown:
 
     @property
     def error(self) -> str:
-        return (self.entry.error if self.entry else "") or str(self.record.get("error", ""))
+        """Why it failed; the sentence names the run's own folder by its name alone."""
+        sentence = (self.entry.error if self.entry else "") or str(self.record.get("error", ""))
+        return sentence.replace(str(self.folder), self.folder.name)
 
     @property
     def notices(self) -> tuple[str, ...]:

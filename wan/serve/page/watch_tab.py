@@ -161,7 +161,7 @@ def _details(context: Context, run: Shown) -> str:
         (words("size"), f"{size}, {words('count_frames', count=settings.get('frame_num', ''))}"),
         (words("steps"), f"{settings.get('steps', '')}, {settings.get('solver', '')}"),
         (words("shortcuts"), context.cost_label(run.shortcuts)),
-        (words("folder"), str(run.folder)),
+        (words("folder"), run.name),
     ]
     if "inference" in timing:
         rows.insert(5, (words("inference"), words("seconds", seconds=f"{timing['inference']:.2f}")))
