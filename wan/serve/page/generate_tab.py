@@ -80,6 +80,7 @@ def _what(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
         gr.Examples([[one] for one in EXAMPLES], inputs=found["prompt"], label=words("examples"))
     found["image"] = gr.Image(
         type="filepath",
+        image_mode=None,  # the file as it is; another mode would have it written anew
         sources=["upload", "clipboard"],
         label=words("image"),
         visible=config.image != "none",
@@ -179,7 +180,9 @@ def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any) -> None
     def restore(path: str | None) -> list[Any]:
         return restored(context, tab.form, path)
 
-    tab.drop.upload(restore, tab.drop, [*inputs, tab.said, tabs], api_visibility="private", show_progress="minimal")
+    tab.drop.upload(
+        restore, tab.drop, [*inputs, tab.said, tabs], api_visibility="private", show_progress="minimal"
+    ).then(lambda: None, None, tab.drop, **quiet)
 
 
 def refresh(context: Context, tab: GenerateTab, values: Sequence[Any]) -> list[Any]:

@@ -107,10 +107,10 @@ for (const [name, plays] of [["mouseover", true], ["focusin", true], ["mouseout"
     if (!video || (!plays && card.contains(event.relatedTarget))) return;
     if (plays) video.play().catch(() => {}); else video.pause();
   });
-// Ctrl+Enter makes the video, from any field of the form
+// Ctrl+Enter makes the video, from any field of the form while it is seen
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey))
-    document.querySelector("#generate:not([disabled])")?.click();
+  const button = document.querySelector("#generate:not([disabled])");
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && button?.offsetParent) button.click();
 });
 wanReady(document.body, ".duo-box", wanDuo);
 // the address names the run that is watched, also in the other language
