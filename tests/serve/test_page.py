@@ -73,7 +73,7 @@ def test_one_press_makes_a_video_that_is_watched_while_it_is_made(service: tuple
     page.get_by_role("button", name="Generate").click()
     page.locator("#screen img").wait_for(timeout=20_000)
     assert "preview.webp" in page.locator("#screen img").get_attribute("src")
-    page.locator("#screen video").wait_for(timeout=30_000)
+    page.locator("#screen video").wait_for(timeout=60_000)
     assert page.locator("#progress .badge").inner_text() == "finished"
     assert page.evaluate("document.querySelector('#screen video').readyState") >= 0
     page.wait_for_function("document.querySelector('#screen video').videoWidth === 64")
@@ -121,7 +121,7 @@ def test_a_run_is_compared_with_its_plain_run_side_by_side(
 def test_a_dropped_video_restores_its_settings(service: tuple[Any, str], made: dict[str, Any], page: Any) -> None:
     opened(page, service[1])
     page.locator("#drop input[type=file]").set_input_files(str(made["half"].file))
-    page.get_by_text("The settings of video.mp4 are in the form.").wait_for(timeout=10_000)
+    page.get_by_text("The settings of video.mp4 are in the form.").wait_for(timeout=20_000)
     assert page.get_by_label("Seed").input_value() == "7"
     assert page.get_by_label("Frames").input_value() == "13"
     assert page.get_by_label("0.5 of the plain run").is_checked()
@@ -135,7 +135,7 @@ def test_a_dropped_file_of_another_program_is_refused_in_a_sentence(
     other.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     page.locator("#drop input[type=file]").set_input_files(str(other))
     sentence = page.locator(".fault").first
-    sentence.wait_for(timeout=10_000)
+    sentence.wait_for(timeout=20_000)
     assert "other.png" in sentence.inner_text() and "/" not in sentence.inner_text().split("other.png")[0]
 
 
@@ -143,24 +143,27 @@ def test_what_cannot_be_made_is_said_at_its_field_as_one_types(service: tuple[An
     opened(page, service[1])
     page.locator("#prompt textarea").fill("a red elephant moving right")
     note = page.locator("#prompt-note")
-    note.get_by_text("elephant").wait_for(timeout=10_000)
+    note.get_by_text("elephant").wait_for(timeout=20_000)
     assert "It knows:" in note.inner_text() and "circle" in note.inner_text()
     page.get_by_label("Steps", exact=True).fill("0")
     fault = page.locator(".fault")
-    fault.wait_for(timeout=10_000)
+    fault.wait_for(timeout=20_000)
     assert "--sample_steps 0" in fault.inner_text()
     assert page.locator("#quote .figures").count() == 0
     page.get_by_label("Steps", exact=True).fill("10")
-    page.locator("#quote .figures").wait_for(timeout=10_000)
+    page.locator("#quote .figures").wait_for(timeout=20_000)
     assert page.locator(".fault").count() == 0
 
 
 def test_the_price_follows_the_choice_of_a_budget(service: tuple[Any, str], made: dict[str, Any], page: Any) -> None:
     opened(page, service[1])
     page.get_by_label("0.5 of the plain run").check()
-    page.locator("#quote .figure b").first.get_by_text("0.50").wait_for(timeout=10_000)
+    page.locator("#quote .figure b").first.get_by_text("0.50").wait_for(timeout=20_000)
     text = page.locator("#quote").inner_text()
-    assert "Expected error against the plain run: PSNR 42" in text and "on this machine" in text
+    assert (
+        re.search(r"Expected error against the plain run: PSNR \d+\.\d dB, worst clip", text)
+        and "on this machine" in text
+    )
 
 
 @pytest.mark.parametrize("page", [{"locale": "zh-CN"}], indirect=True)
@@ -171,7 +174,7 @@ def test_a_chinese_browser_gets_the_chinese_page_and_a_way_to_the_english_one(
     assert "/zh/" in page.url and page.evaluate("document.documentElement.lang") == "zh-CN"
     for name in TABS["zh"]:
         tab(page, name)
-    assert "完成" in page.locator("#runs").inner_text()
+    page.locator("#runs .badge", has_text="完成").first.wait_for(timeout=20_000)
     page.get_by_role("link", name="English").click()
     page.get_by_role("tab", name="Generate").wait_for()
     assert "/en/" in page.url
@@ -196,12 +199,12 @@ def test_the_keyboard_alone_makes_a_video_and_opens_it(service: tuple[Any, str],
     page.get_by_label("Frames").fill("1")
     page.get_by_label("Seed").fill("9")
     page.keyboard.press("Control+Enter")
-    page.locator("#screen video").wait_for(timeout=30_000)
+    page.locator("#screen video").wait_for(timeout=60_000)
     assert len(desk.entries()) == before + 1
     page.get_by_role("tab", name="Watch").focus()
     for name in ("Queue", "Compare", "Runs"):
         page.keyboard.press("ArrowRight")
-        assert page.get_by_role("tab", name=name).get_attribute("aria-selected") == "true"
+        page.locator("[role=tab][aria-selected=true]", has_text=name).wait_for(timeout=20_000)
 
 
 def test_runs_are_found_by_words_and_opened_by_their_address(
@@ -209,11 +212,11 @@ def test_runs_are_found_by_words_and_opened_by_their_address(
 ) -> None:
     opened(page, service[1])
     tab(page, "Runs")
-    page.locator("#runs .card").first.wait_for(timeout=10_000)
+    page.locator("#runs .card").first.wait_for(timeout=20_000)
     page.locator("#search textarea, #search input").fill("seed 7 budget")
     page.wait_for_function("document.querySelectorAll('#runs .card').length === 1")
     page.get_by_role("button", name="Open").click()
-    page.locator("#screen video").wait_for(timeout=10_000)
+    page.locator("#screen video").wait_for(timeout=20_000)
     assert made["half"].run_folder.name in page.url
     page.reload()
     page.locator("#screen video").wait_for(timeout=20_000)

@@ -113,6 +113,14 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && button?.offsetParent) button.click();
 });
 wanReady(document.body, ".duo-box", wanDuo);
+// the arrow keys go from tab to tab, as they do in every list of tabs
+document.addEventListener("keydown", (event) => {
+  const tab = event.target.closest?.("[role=tab]"), way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!tab || !way) return;
+  const all = [...tab.closest("[role=tablist]").querySelectorAll("[role=tab]")];
+  const next = all[(all.indexOf(tab) + way + all.length) % all.length];
+  event.preventDefault(); next.focus(); next.click();
+});
 // the address names the run that is watched, also in the other language
 wanReady(document.body, "[data-link]", (one) => history.replaceState(null, "", one.dataset.link));
 document.addEventListener("click", (event) => {
