@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
             for shot in _every() if args.all else IN_THE_DOCUMENTS:
                 path = args.output_dir / shot.name
                 with atomic_path(path) as temporary:
-                    _take(browser, address, shot, entry.run_folder.name, temporary)
+                    _take(browser, desk, address, shot, entry.run_folder.name, temporary)
                 print(f"{path.stat().st_size / 1000:6.0f} kB  {path}")
 
 
@@ -76,21 +76,32 @@ def _every() -> Iterator[Shot]:
         yield Shot(tab=tab, language=language, scheme=scheme, window=window)
 
 
-def _take(browser: Any, address: str, shot: Shot, run: str, path: Path) -> None:
+def _take(browser: Any, desk: Any, address: str, shot: Shot, run: str, path: Path) -> None:
     width, height = shot.window
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=shot.scheme)
     page = context.new_page()
-    query = f"?run={run}" if shot.tab in ("watch", "compare") else ""
-    page.goto(f"{address}/{shot.language}/{query}")
-    page.locator("#quote .figures").wait_for(timeout=30_000, state="attached")
+    if shot.tab in ("watch", "queue"):  # something is made, and something waits
+        asked = [desk.submit({"prompt": prompt, "base_seed": seed + 100}) for prompt, seed in PROMPTS[:2]]
+        run = asked[0].run_folder.name
+    page.goto(f"{address}/{shot.language}/" + (f"?run={run}" if shot.tab in ("watch", "compare") else ""))
+    page.locator("#quote .figures").wait_for(timeout=60_000, state="attached")
     if shot.tab == "compare":
-        page.locator('#progress [data-act="partner"]').click()
-        page.locator("#comparison .duo-box").wait_for(timeout=120_000)
-    elif shot.tab != "watch":
+        page.locator('#progress [data-act="partner"]').click(timeout=60_000)
+        page.locator("#comparison .duo-box").wait_for(timeout=180_000)
+    elif shot.tab == "watch":
+        page.locator("#screen img").wait_for(timeout=120_000)
+        page.wait_for_function("document.querySelectorAll('#progress .steps i.done').length > 11", timeout=120_000)
+    else:
         page.get_by_role("tab").nth(TABS.index(shot.tab)).click()
-    page.wait_for_timeout(1500)
+    if shot.tab == "queue":
+        page.locator("#queue progress").wait_for(timeout=120_000)
+    page.wait_for_timeout(0 if shot.tab == "watch" else 1500)
     page.screenshot(path=path, full_page=True, type="png")
     context.close()
+    if shot.tab in ("watch", "queue"):
+        for entry in asked:
+            desk.cancel(entry.id)
+            desk.delete(entry.id)
     _shrink(path)
 
 
