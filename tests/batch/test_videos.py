@@ -116,6 +116,9 @@ def test_shared_forwards_make_the_same_latents(sequential: Path, tmp_path: Path)
         for folder in (tmp_path / "out", sequential)
     )
     assert [one.get("shared_forwards", {"size": 1})["size"] for one in shared.values()] == [1, 2, 2, 1]
+    results = [one.result for one in statuses(tmp_path / "out").values()]
+    assert [one and (one.attempts, one.error) for one in results] == [(0, "")] * len(LINES), "no second try was needed"
+    assert not any("resumed" in record for record in shared.values())
     for line, record in shared.items():
         flops = alone[line]["forwards"].pop("executed_flops")
         assert record["forwards"].pop("executed_flops") == pytest.approx(flops)
