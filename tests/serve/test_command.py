@@ -96,8 +96,12 @@ def test_models_are_those_that_the_folders_serve(tiny_checkpoint: Path) -> None:
     assert models_of(["t2v-demo"], []) == {"t2v-demo": None}
     assert models_of(["t2v-demo"], [tiny_checkpoint]) == {"t2v-demo": tiny_checkpoint}
     assert models_of([], [tiny_checkpoint])["t2v-A14B"] == tiny_checkpoint
-    with pytest.raises(InvalidInput, match="both serve t2v-demo"):
-        models_of(["t2v-demo"], [tiny_checkpoint, tiny_checkpoint])
+    other = tiny_checkpoint.parent / "other"
+    other.symlink_to(tiny_checkpoint)
+    with pytest.raises(InvalidInput, match="both serve t2v-A14B"):
+        models_of([], [tiny_checkpoint, other])
+    with pytest.raises(InvalidInput, match="serves none of t2v-demo, t2v-A14B; leave it out"):
+        models_of(["t2v-demo", "t2v-A14B"], [tiny_checkpoint, tiny_checkpoint.parent])
 
 
 def test_loopback() -> None:
