@@ -123,8 +123,9 @@ def worker_of(folder: Path) -> int:
     """The process of the one worker that works in a folder."""
     locks = folder / "queue" / "workers"
     until(lambda: locks.is_dir() and any(locks.iterdir()), seconds=60)
-    (lock,) = locks.iterdir()
-    return int(lock.name.rsplit("-", 2)[1])
+    found = [int(lock.name.rsplit("-", 2)[1]) for lock in locks.iterdir()]
+    (process,) = (one for one in found if lives(one))
+    return process
 
 
 def lives(process: int) -> bool:
@@ -150,7 +151,10 @@ def test_a_service_that_is_killed_or_stopped_goes_on(tmp_path: Path) -> None:
         process.wait()
         until(lambda: not lives(worker), seconds=20)
         process, service = started(folder)
+        worker = worker_of(folder)
+        os.kill(worker, signal.SIGKILL)
         until(lambda: service.video(posted[0])["status"] == "completed", seconds=90)
+        assert worker_of(folder) != worker
         video = service.client().videos.download_content(posted[0]).read()
         assert video[4:8] == b"ftyp"
         until(lambda: service.video(posted[1])["wan"]["step"] >= 2, seconds=90)
