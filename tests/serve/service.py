@@ -99,7 +99,7 @@ class ThreadCrew:
 
 
 def settings(folder: Path, **changes: Any) -> DeskSettings:
-    return DeskSettings(folder=folder, models=MODELS, **changes)
+    return DeskSettings(folder=folder, **{"models": MODELS, **changes})
 
 
 @contextmanager
