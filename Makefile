@@ -20,8 +20,10 @@ demo: $(VENV)/.installed ## make a video from a prompt with the model that ships
 serve: $(VENV)/.installed-serve ## start a page and an API for videos on this machine, with the demo model
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m wan serve
 
+# A process for every core, whole files to each: what the tests of one file share is made once. Hash seeds are alike, so
+# that all processes find the same tests.
 test: $(VENV)/.installed-dev ## run the tests
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE PYTHONHASHSEED=0 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 scale: $(VENV)/.installed-scale ## install Ray, for wan batch --engine ray and its tests
 

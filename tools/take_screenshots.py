@@ -19,7 +19,6 @@ from wan.runs import atomic_path
 NAME = "take_screenshots.py"
 WIDE, NARROW = (1600, 1000), (390, 844)
 TABS = ("generate", "watch", "queue", "compare", "runs")
-COLOURS = 128
 PROMPTS = (
     ("a red circle moving right on a blue background", 7),
     ("a yellow square bouncing on a purple background", 1),
@@ -106,11 +105,11 @@ def _take(browser: Any, desk: Any, address: str, shot: Shot, run: str, path: Pat
 
 
 def _shrink(path: Path) -> None:
-    """The same picture with fewer colours: a third of the bytes."""
+    """The same picture in fewer bytes."""
     from PIL import Image
 
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(COLOURS)
+        small = picture.convert("RGB")
     small.save(path, format="PNG", optimize=True)
 
 

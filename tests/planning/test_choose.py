@@ -118,9 +118,10 @@ def test_what_is_carried_over_is_said(request_: dict[str, Any], sentence: str, p
     job = job_of(Shortcuts(plan=plans, budget=0.5), **request_)
     (notice,) = [one for one in job.plan.notices if "this plan was calibrated" in one]
     assert sentence in notice
-    assert notice.endswith(
+    assert (
         "its sigmas and weights are carried over as they are, and the expected error below is that of the calibration"
-    )
+    ) in notice
+    assert ("guidance scales carry over worst, so calibrate for them" in notice) == ("sample_guide_scale" in request_)
 
 
 def test_a_carried_plan_keeps_sigmas_and_weights_and_has_the_runs_own_shape_and_scale(plans: Path) -> None:

@@ -43,7 +43,7 @@ class StubMaker:
         run = self.folder / claim.entry.folder
         try:
             for step in range(1, STEPS + 1):
-                while not self.gate.wait(0.002):
+                while not self.gate.wait(0.02):
                     check(claim)
                     claim.keep(steps=step - 1)
                 time.sleep(self.step_seconds)
@@ -99,7 +99,7 @@ class ThreadCrew:
 
 
 def settings(folder: Path, **changes: Any) -> DeskSettings:
-    return DeskSettings(folder=folder, models=MODELS, **changes)
+    return DeskSettings(folder=folder, **{"models": MODELS, **changes})
 
 
 @contextmanager

@@ -96,8 +96,12 @@ def test_models_are_those_that_the_folders_serve(tiny_checkpoint: Path) -> None:
     assert models_of(["t2v-demo"], []) == {"t2v-demo": None}
     assert models_of(["t2v-demo"], [tiny_checkpoint]) == {"t2v-demo": tiny_checkpoint}
     assert models_of([], [tiny_checkpoint])["t2v-A14B"] == tiny_checkpoint
-    with pytest.raises(InvalidInput, match="both serve t2v-demo"):
-        models_of(["t2v-demo"], [tiny_checkpoint, tiny_checkpoint])
+    other = tiny_checkpoint.parent / "other"
+    other.symlink_to(tiny_checkpoint)
+    with pytest.raises(InvalidInput, match="both serve t2v-A14B"):
+        models_of([], [tiny_checkpoint, other])
+    with pytest.raises(InvalidInput, match="serves none of t2v-demo, t2v-A14B; leave it out"):
+        models_of(["t2v-demo", "t2v-A14B"], [tiny_checkpoint, tiny_checkpoint.parent])
 
 
 def test_loopback() -> None:
@@ -119,8 +123,9 @@ def worker_of(folder: Path) -> int:
     """The process of the one worker that works in a folder."""
     locks = folder / "queue" / "workers"
     until(lambda: locks.is_dir() and any(locks.iterdir()), seconds=60)
-    (lock,) = locks.iterdir()
-    return int(lock.name.rsplit("-", 2)[1])
+    found = [int(lock.name.rsplit("-", 2)[1]) for lock in locks.iterdir()]
+    (process,) = (one for one in found if lives(one))
+    return process
 
 
 def lives(process: int) -> bool:
@@ -146,7 +151,10 @@ def test_a_service_that_is_killed_or_stopped_goes_on(tmp_path: Path) -> None:
         process.wait()
         until(lambda: not lives(worker), seconds=20)
         process, service = started(folder)
+        worker = worker_of(folder)
+        os.kill(worker, signal.SIGKILL)
         until(lambda: service.video(posted[0])["status"] == "completed", seconds=90)
+        assert worker_of(folder) != worker
         video = service.client().videos.download_content(posted[0]).read()
         assert video[4:8] == b"ftyp"
         until(lambda: service.video(posted[1])["wan"]["step"] >= 2, seconds=90)

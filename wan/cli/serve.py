@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wan.commands import command_line, in_clone
@@ -176,27 +176,32 @@ def settings_of(args: argparse.Namespace) -> DeskSettings:
 
 def models_of(tasks: Sequence[str], folders: Sequence[Path]) -> dict[str, Path | None]:
     """The tasks that may be asked for, with their checkpoint folders; ``InvalidInput`` where that is not clear."""
-    found: dict[str, Path | None] = {}
-    for folder in folders:
-        served = served_tasks(folder)
-        if not served:
-            raise InvalidInput(
-                f"--ckpt_dir {folder} describes no denoiser that a task here runs; `{command_line('doctor')} "
-                f"--ckpt_dir {folder}` says what is missing"
-            )
-        for task in served:
-            if task in tasks or not tasks:
-                if task in found:
-                    raise InvalidInput(
-                        f"--ckpt_dir {found[task]} and {folder} both serve {task}; leave one out, or choose with --task"
-                    )
-                found[task] = folder
-    missing = [task for task in tasks if task not in found and WAN_CONFIGS[task].bundled_checkpoint is None]
-    if missing:
-        raise InvalidInput(f"--task {missing[0]} needs a --ckpt_dir that serves it")
+    served = {folder: served_tasks(folder) for folder in folders}
     if not tasks:
-        return found or {DEMO: None}
-    return {task: found.get(task) for task in tasks}
+        for folder, found in served.items():
+            if not found:
+                raise InvalidInput(
+                    f"--ckpt_dir {folder} describes no denoiser that a task here runs; `{command_line('doctor')} "
+                    f"--ckpt_dir {folder}` says what is missing"
+                )
+        tasks = [task for found in served.values() for task in found] or [DEMO]
+    models = {task: _folder_of(task, served, is_only=len(tasks) == 1) for task in tasks}
+    unused = [folder for folder in folders if folder not in models.values()]
+    if unused:
+        raise InvalidInput(f"--ckpt_dir {unused[0]} serves none of {', '.join(tasks)}; leave it out, or change --task")
+    return models
+
+
+def _folder_of(task: str, served: Mapping[Path, Sequence[str]], *, is_only: bool) -> Path | None:
+    """The folder that serves a task; where one task and one folder are given, they are for each other."""
+    folders = list(served) if is_only and len(served) == 1 else [one for one, found in served.items() if task in found]
+    if len(folders) > 1:
+        raise InvalidInput(
+            f"--ckpt_dir {folders[0]} and {folders[1]} both serve {task}; leave one out, or choose with --task"
+        )
+    if not folders and WAN_CONFIGS[task].bundled_checkpoint is None:
+        raise InvalidInput(f"--task {task} needs a --ckpt_dir that serves it")
+    return folders[0] if folders else None
 
 
 def token_of(args: argparse.Namespace) -> str | None:

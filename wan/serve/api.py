@@ -87,7 +87,7 @@ def _add_operating(routes: APIRouter, desk: Desk, metrics: Metrics) -> None:
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "wan"} for name in desk.models()]
         return JSONResponse({"object": "list", "data": listed})
 
-    @routes.get("/health")
+    @routes.api_route("/health", methods=["GET", "HEAD"])
     def health() -> Response:
         alive, wanted = desk.workers()
         state = {"status": "ok" if alive else "no worker", "version": wan.__version__}

@@ -63,10 +63,9 @@ def _entry(context: Context, entry: Entry) -> str:
     if entry.is_over:
         found.append(html.button("delete", name, words("delete"), confirm=words("delete_really")))
     error = "" if entry.state == "cancelled" else entry.error.replace(str(entry.run_folder), name)
-    place = "" if entry.position is None else f"{entry.position + 1}."
+    place = "" if entry.position is None else f"{entry.position + 1}. "
     return (
-        f'<div class="entry"><span class="quiet">{place}</span>'
-        f'<div><div class="title">{escaped(entry.prompt)}</div>'
+        f'<div class="entry"><div><div class="title">{escaped(place + entry.prompt)}</div>'
         f"{html.badge(entry.state, words.state(entry.state))} "
         f'<span class="quiet">{escaped(_facts(context, entry))}</span>'
         f"{_bar(context, entry)}{html.paragraph(error, 'bad') if error else ''}</div>"
