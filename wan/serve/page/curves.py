@@ -36,7 +36,7 @@ def curve(
     return (
         f"<figure><figcaption>{escaped(title)}</figcaption>"
         f'<svg role="img" aria-label="{escaped(f"{title}. {said}")}" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" '
-        f'data-left="{LEFT:g}" data-right="{RIGHT:g}" data-count="{count}">{"".join(parts)}'
+        f'data-left="{LEFT:g}" data-right="{RIGHT:g}">{"".join(parts)}'
         f'<line class="playhead" x1="{LEFT:g}" x2="{LEFT:g}" y1="{TOP:g}" y2="{BOTTOM:g}"/></svg>'
         f'<div class="quiet">{keys}</div></figure>'
     )
@@ -64,7 +64,7 @@ def _line(kind: str, values: Sequence[float], low: float, high: float, count: in
 
 
 def _grid(low: float, high: float) -> str:
-    step = _round_step((high - low) / 3)
+    step = _round_step((high - low) / 4)
     first = math.ceil(low / step)
     ticks = [(first + number) * step for number in range(8) if (first + number) * step <= high]
     return "".join(_tick(tick, _y(tick, low, high)) for tick in ticks)

@@ -31,8 +31,8 @@ function wanDuo(box) {
     seek.value = now;
     frame.textContent = `${now + 1} / ${frames}`;
     box.querySelectorAll(".playhead").forEach((line) => {
-      const { left, right, count } = line.closest("svg").dataset;
-      const x = Number(left) + (Number(right) - Number(left)) * Math.min(1, now / Math.max(1, Number(count) - 1));
+      const { left, right } = line.closest("svg").dataset;
+      const x = Number(left) + (Number(right) - Number(left)) * now / Math.max(1, frames - 1);
       line.setAttribute("x1", x); line.setAttribute("x2", x);
     });
   };
@@ -71,9 +71,9 @@ function wanDuo(box) {
     canvas.style.filter = `brightness(${event.target.value})`;
   });
   box.querySelectorAll(".curves svg").forEach((one) => one.addEventListener("click", (event) => {
-    const { left, right, count } = one.dataset;
+    const { left, right } = one.dataset;
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(one.getScreenCTM().inverse());
-    run(false); go(Math.round((point.x - left) / (right - left) * (count - 1)));
+    run(false); go(Math.round((point.x - left) / (right - left) * (frames - 1)));
   }));
   // keys work everywhere in the box where no control needs them itself
   box.addEventListener("keydown", (event) => {
