@@ -111,7 +111,7 @@ LAYERS = {
     # the service: its faces know the desk, and the desk the queue
     "serve": _ASKED
     | {"analysis", "batch", "budgets", "half_frame", "image_input", "job", "loading", "parallel", "planning"}
-    | {"recorded_request", "runs"},
+    | {"prompt_text", "recorded_request", "runs"},
     "tune": _ASKED
     | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
     "instruments": _ASKED
