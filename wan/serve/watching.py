@@ -10,6 +10,7 @@ from wan.batch.claim_files import RUNNING
 from wan.batch.queue import FINISHED, WAITING
 from wan.errors import InvalidInput, WanError
 from wan.runs import load_record
+from wan.runs import record as runs
 from wan.runs.folders import PREVIEW_NAME
 from wan.serve.crew import Crew, Say
 from wan.serve.ledger import Kept, Ledger
@@ -72,9 +73,12 @@ class Watch:
         if not kept.is_over:
             self._over.pop(id, None)
             return self._open_view(kept)
-        if id not in self._over:
-            self._over[id] = self._over_view(kept)
-        return self._over[id]
+        if id in self._over:
+            return self._over[id]
+        entry = self._over_view(kept)
+        if _is_settled(kept):
+            self._over[id] = entry
+        return entry
 
     def seconds_to_next(self) -> int:
         """When the next request may end."""
@@ -177,6 +181,15 @@ def _asked_fields(kept: Kept) -> dict[str, Any]:
     image = None if asked.image is None else existing(kept.folder, asked.image)
     found = {name: getattr(asked, name) for name in names}
     return found | {"steps": len(asked.work), "run_folder": kept.folder, "image": image}
+
+
+def _is_settled(kept: Kept) -> bool:
+    """Whether no worker writes into the folder of an ended request any more: a cancelled one ends before its worker has
+    put down the latents of its last step."""
+    try:
+        return load_record(kept.folder).get("status") != runs.RUNNING
+    except InvalidInput:
+        return True
 
 
 def _steps_kept(kept: Kept) -> int:
