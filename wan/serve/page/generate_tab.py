@@ -137,7 +137,7 @@ def _budget(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
         found["negative_prompt"] = gr.Textbox("", label=words("negative_prompt"), lines=2, placeholder=words("default"))
         with gr.Row():
             found["sample_solver"] = gr.Dropdown(solver_choices(), value=solver_choices()[0], label=words("solver"))
-            found["sample_shift"] = gr.Number(None, label=words("shift"), placeholder=words("default"))
+            found["sample_shift"] = gr.Textbox("", label=words("shift"), placeholder=words("default"))
             found["sample_guide_scale"] = gr.Textbox(
                 "", label=words("guidance"), info=words("guidance_info"), placeholder=words("default")
             )

@@ -16,6 +16,8 @@ from wan.serve.page.shown import find
 from wan.serve.page.tabs import Tabs
 from wan.serve.page.words import LANGUAGES
 
+_KEEP_UPLOADS_SECONDS = 86_400
+"""Of the copies that Gradio makes of files which are dropped on the page; a request keeps its own."""
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _OFTEN: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
 
@@ -23,7 +25,8 @@ _OFTEN: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
 def make_page(context: Context) -> gr.Blocks:
     """The page, ready to be mounted."""
     words = context.words
-    with gr.Blocks(title=words("title"), analytics_enabled=False, fill_width=True) as page:
+    kept = {"delete_cache": (3600, _KEEP_UPLOADS_SECONDS)}
+    with gr.Blocks(title=words("title"), analytics_enabled=False, fill_width=True, **kept) as page:
         panel(_head(context))
         with gr.Tabs(selected=GENERATE, overflow_behavior="wrap") as box:
             with gr.Tab(words("tab_generate"), id=GENERATE) as first:
