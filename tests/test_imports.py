@@ -35,7 +35,7 @@ _PLANNED = {
     "sampling",
     "sampling.guidance",
 }
-_ASKED = _PLANNED | {"commands", "machine", "memory", "prompt_extension", "request", "request_checks"}
+_ASKED = _PLANNED | {"weight_options", "commands", "machine", "memory", "prompt_extension", "request", "request_checks"}
 _ENTRY = {"text2video", "image2video", "textimage2video"}
 LAYERS = {
     "errors": set(),
@@ -56,19 +56,20 @@ LAYERS = {
     "settings": {"errors", "configs", "limits", "shortcuts"},
     "sampling": {"errors", "configs", "cache_knobs", "shortcuts", "settings", "sampling.guidance"},
     "machine": {"errors", "configs", "flags"},
+    "weight_options": {"errors", "commands", "flags", "texts"},
     "prompt_extension": {"errors", "flags"},
     "device_kind": {"errors", "configs", "machine"},
     "memory": {"errors", "configs", "machine", "device_kind", "sampling"},
     "request_checks": {"errors", "configs", "limits", "texts", "request", "runs"},
     # what a user asks for knows the planning half of sampling by its names; sampling never asks back
-    "request": _PLANNED | {"commands", "machine", "prompt_extension"},
+    "request": _PLANNED | {"commands", "machine", "prompt_extension", "weight_options"},
     "preview_colours": {"errors", "configs"},
     "preview": _PLANNED | {"preview_colours", "runs"},
     "image_input": {"errors", "configs", "pictures", "texts"},
     # the closed world of the demo model: what its clips show, drawn and read back
     "demo_world": {"errors"},
     "models": _PLANNED | {"prompt_text"},
-    "loading": _PLANNED | {"commands", "models", "prompt_text", "runs"},
+    "loading": _PLANNED | {"commands", "models", "prompt_text", "runs", "weight_options"},
     "planning": _PLANNED | {"budgets", "commands", "runs"},
     # a language model writes a prompt out: it knows no run and no request
     "extension": {"errors", "loading", "models", "prompt_extension", "texts", "untrusted"},
@@ -82,11 +83,11 @@ LAYERS = {
     "conditioned": _PLANNED | {"models"},
     # several processes; ranks and sharing are for the planning half
     "parallel": _PLANNED | {"commands", "loading", "machine", "models"},
-    "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models"},
+    "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models", "weight_options"},
     "pipeline": _PLANNED
     | {"conditioned", "models", "loading", "machine", "parallel", "pipeline_args", "pipeline_checks", "pipeline_parts"}
-    | {"planning"},
-    "pipeline_parts": _PLANNED | {"loading", "models", "parallel", "pipeline_checks"},
+    | {"planning", "weight_options"},
+    "pipeline_parts": _PLANNED | {"loading", "models", "parallel", "pipeline_checks", "weight_options"},
     "pipeline_args": _PLANNED | {"conditioned", "models"},
     **{name: _PLANNED | {"conditioned", "models", "pipeline", "pipeline_checks"} for name in _ENTRY},
     "session": _PLANNED | {"conditioned", "job", "models", "loading", "parallel", "pipeline"},
@@ -142,6 +143,8 @@ LIGHT_MODULES = (
     "wan.shortcuts",
     "wan.settings",
     "wan.machine",
+    "wan.weight_options",
+    "wan.loading.lora_files",
     "wan.prompt_extension",
     "wan.extension.extend",
     "wan.extension.remote",

@@ -18,6 +18,7 @@ from wan.loading.layouts import (
     open_checkpoint,
     served_tasks,
 )
+from wan.loading.lora_files import LoraFile, lora_notices, open_loras, refuse_misfits
 from wan.loading.prompt_length import cut_notices
 from wan.memory import refuse_large_language_model, refuse_prefetch, refuse_too_little_memory, text_bytes
 from wan.parallel.sharing import NOTHING, refuse_few_tokens, refuse_heads, refuse_sharing, sharing_of
@@ -44,7 +45,7 @@ class Job:
     """What a run works from. ``request`` names its task and its prompt; ``picture`` is opened once, and handed down.
 
     ``extending``: how the prompt is to be extended before the run. Once it is, ``extension`` says what came out, and
-    ``asked`` is the request as it was before.
+    ``asked`` is the request as it was before. ``loras``: the files that change its denoisers.
     """
 
     request: Request
@@ -57,6 +58,7 @@ class Job:
     extending: ExtensionTask | None = None
     extension: Extension | None = None
     asked: Request | None = None
+    loras: tuple[LoraFile, ...] = ()
 
     @property
     def image(self) -> "Image | None":
@@ -95,7 +97,15 @@ class Job:
             "batch_cfg": self.request.machine.batch_cfg,
             "compile": self.request.machine.compile,
             **({} if sharing == NOTHING else {"several_gpus": sharing.flags()}),
+            **weights_record(self),
         }
+
+
+def weights_record(job: Job) -> dict[str, Any]:
+    """What the weights are besides those of the checkpoint; nothing where they are those."""
+    options = job.request.weights
+    loras = [lora.record() for lora in job.loras]
+    return {"loras": loras, "lora_fused": not options.lora_unfused} if loras else {}
 
 
 def settings_record(settings: SamplingSettings) -> dict[str, Any]:
@@ -129,12 +139,14 @@ def prepare(
     extending = _extending(request, config, prompt, opened, notices)
     settings = _settings(request, config, notices, has_image=path is not None)
     folder = known_checkpoint_dir(config, request.ckpt_dir)
+    loras = open_loras(request.weights, config)
     plan = plan_run(config, settings, geometry, ckpt_dir=folder)
     fewest = min(geometry.tokens(step.latent_frames) for step in plan.steps)
     refuse_few_tokens(sharing_of(request.machine), tokens=fewest)
     if request.machine.compile and plan.cache is not None and plan.cache.is_in_network:
         raise InvalidInput(COMPILED_CACHE.format(f"--cache {plan.cache.name}"))
     notices += shortcut_notices(settings)
+    notices += lora_notices(loras, settings)
     if device_kind(request.machine.device) != "cuda" and (said := seed_notice(request.seed, name="--base_seed")):
         notices.append(said)
     return Job(
@@ -146,6 +158,7 @@ def prepare(
         picture=opened,
         notices=(*notices, *plan.notices, *([plan.expectation] if plan.expectation else [])),
         extending=extending,
+        loras=loras,
     )
 
 
@@ -168,6 +181,7 @@ def open_job_checkpoint(job: Job) -> Checkpoint:
     machine = job.request.machine
     refuse_heads(sharing_of(machine), heads=checkpoint.denoiser_size.num_heads)
     refuse_prefetch(job.config, checkpoint.denoiser_size, machine)
+    refuse_misfits(job.loras, checkpoint)
     text = 0 if machine.text_cache else text_bytes(checkpoint.path)
     refuse_too_little_memory(job.config, checkpoint.denoiser_size, job.geometry, machine=machine, text=text)
     return checkpoint

@@ -18,7 +18,7 @@ from wan.job import Job, settings_record
 from wan.settings import SamplingSettings
 from wan.shortcuts import shortcut_label
 
-SAMPLERS: Mapping[str, str] = {"unipc": "UniPC", "dpm++": "DPM++ 2M"}
+SAMPLERS: Mapping[str, str] = {"unipc": "UniPC", "dpm++": "DPM++ 2M", "euler": "Euler"}
 _KEYWORD = re.compile(r"(Negative prompt|Steps)(?=:)", re.IGNORECASE)
 _PLAIN = shortcut_label({})
 _NEEDS_QUOTES = re.compile(r'[,:\n"]')

@@ -14,6 +14,7 @@ from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.limits import resolve_seed
 from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
+from wan.loading.lora_files import lora_notices
 from wan.loading.models import check_weights, load_image_encoder
 from wan.loading.vocabulary import read_vocabulary
 from wan.models.attention import check_attention
@@ -28,7 +29,15 @@ from wan.parallel.crew import crew_of
 from wan.parallel.official import official_team
 from wan.parallel.team import Team
 from wan.pipeline_args import SamplingArgs
-from wan.pipeline_checks import at_least, checked_texts, input_notices, refuse_offload, refuse_other_entry, warn
+from wan.pipeline_checks import (
+    at_least,
+    checked_loras,
+    checked_texts,
+    input_notices,
+    refuse_offload,
+    refuse_other_entry,
+    warn,
+)
 from wan.pipeline_parts import Parts
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
@@ -43,6 +52,7 @@ from wan.sampling.snapshot import Snapshot
 from wan.sampling.solvers import Solver, make_solver
 from wan.settings import settings_from
 from wan.shortcuts import ShortcutArgs, shortcuts_from
+from wan.weight_options import WeightOptions
 
 CPU = torch.device("cpu")
 
@@ -74,14 +84,14 @@ class Pipeline:
         vae_tiling: bool = False,
         text_cache: Path | None = None,
         prefetch_gib: float | None = None,
+        weights: WeightOptions = WeightOptions(),
         team: Team | None = None,
     ) -> None:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
         ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
         ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed;
-        ``prefetch_gib``: see ``may_prefetch``; ``team``: the processes that share the work, instead of ``rank``,
-        ``use_sp`` and the two ``fsdp``. ``init_on_cpu`` and ``convert_model_dtype`` change nothing.
+        ``prefetch_gib``: see ``may_prefetch``; ``weights``: LoRA files; ``team``: the processes that share the work, instead of ``rank``, ``use_sp`` and the two ``fsdp``. ``init_on_cpu`` and ``convert_model_dtype`` change nothing.
         Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
         refuse_other_entry(config, self.entry)
@@ -98,7 +108,8 @@ class Pipeline:
         parts = Parts(self._checkpoint, self.team, self._crew, self.dtype, self.device)
         self._texts = parts.texts(CPU if t5_cpu else self.device, cache_dir=text_cache)
         self._vae = parts.vae(tiling=vae_tiling)
-        self._experts = parts.experts(attention=attention, prefetch_gib=prefetch_gib)
+        self._loras = checked_loras(weights, self._checkpoint, is_spread=self._crew.is_spread)
+        self._experts = parts.experts(attention, prefetch_gib, loras=self._loras, weights=weights)
         self._asked_offload, self._offload = offload, offload or "expert"
         self._engine, self._turn = engine, threading.Lock()
 
@@ -245,7 +256,11 @@ class Pipeline:
             has_image=image is not None,
         )
         plan = plan_run(self.config, settings, geometry, ckpt_dir=self._checkpoint.path)
-        for notice in (*plan.notices, *input_notices(self._texts, self.device, texts, seed)):
+        for notice in (
+            *lora_notices(self._loras, settings),
+            *plan.notices,
+            *input_notices(self._texts, self.device, texts, seed),
+        ):
             warn(notice)
         conditioning = self.conditioning(image, geometry)
         contexts = self.encode(*texts.values(), offload=offload)

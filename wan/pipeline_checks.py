@@ -8,6 +8,8 @@ import torch
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.limits import seed_notice
+from wan.loading.layouts import Checkpoint
+from wan.loading.lora_files import LoraFile, open_loras, refuse_misfits
 from wan.loading.prompt_length import notices_of
 from wan.loading.text_source import TextSource
 from wan.machine import OFFLOADS, Machine
@@ -17,6 +19,7 @@ from wan.models.devices import DTYPES
 from wan.models.engine import check_compile
 from wan.sampling.price import DenoiserSize
 from wan.texts import checked_prompt
+from wan.weight_options import UNFUSED_SPREAD, WeightOptions
 
 
 def at_least(published: torch.dtype, asked: torch.dtype) -> torch.dtype:
@@ -36,6 +39,15 @@ def refuse_offload(offload: str | None, device: torch.device) -> None:
         raise InvalidInput(f"offload {offload!r} is unknown; choose one of {', '.join(OFFLOADS)}")
     if offload == "group" and device.type == "cpu":
         raise InvalidInput("--offload group moves blocks from host memory to a GPU, and --device is cpu; use expert")
+
+
+def checked_loras(options: WeightOptions, checkpoint: Checkpoint, *, is_spread: bool) -> tuple[LoraFile, ...]:
+    """The LoRA files of a pipeline, which fit its checkpoint; ``InvalidInput`` for those that do not."""
+    loras = open_loras(options, checkpoint.config)
+    refuse_misfits(loras, checkpoint)
+    if is_spread and options.lora_unfused:
+        raise InvalidInput(UNFUSED_SPREAD)
+    return loras
 
 
 def refuse_engine(machine: Machine, config: TaskConfig, device: torch.device) -> None:

@@ -5,7 +5,7 @@ never run. What would write somewhere, or would switch a check off, is left out 
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from wan.runs import load_record
 from wan.shortcuts import Shortcuts, is_budget
 from wan.untrusted.json_text import read_json_object
 from wan.untrusted.refusal import Refused, shown
+from wan.weight_options import Lora
 
 FLAG = "--from"
 _DOOR = "generate.py"
@@ -47,7 +48,7 @@ class Recorded:
     def refuse_missing(self, asked: Request) -> None:
         """``InvalidInput`` for a recorded path that is not here, unless ``asked`` has another one."""
         for name, (flag, path) in _paths(self.request).items():
-            if path is not None and _paths(asked)[name][1] == path and not path.exists():
+            if path is not None and _paths(asked).get(name, ("", None))[1] == path and not path.exists():
                 raise InvalidInput(
                     f"{FLAG} {self.path}: its {flag} {shown(path)} is not here; give {flag} beside it, with the place "
                     "on this machine"
@@ -126,8 +127,16 @@ def _own_places(request: Request) -> Request:
 
 def _paths(request: Request) -> dict[str, tuple[str, Path | None]]:
     """What a request reads, with its flags."""
+    loras = {f"{flag} {place}": (f"--{flag}", lora.path) for flag, place, lora in _loras(request)}
     return {
         "ckpt_dir": ("--ckpt_dir", request.ckpt_dir),
         "image": ("--image", request.image),
         "plan": ("--plan", request.shortcuts.plan),
+        **loras,
     }
+
+
+def _loras(request: Request) -> Iterator[tuple[str, int, Lora]]:
+    for flag in ("lora", "lora_high", "lora_low"):
+        for place, lora in enumerate(getattr(request.weights, flag)):
+            yield flag, place, lora

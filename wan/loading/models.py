@@ -13,11 +13,13 @@ from transformers.utils import logging as transformers_logging
 
 from wan.errors import CheckpointError
 from wan.loading import diffusers_models, official_models
-from wan.loading.component import WHOLE, Component, Spread
+from wan.loading.component import WHOLE, Component, Spread, as_stored
 from wan.loading.diffusers_layout import EXPERT_FOLDERS, IMAGE_ENCODER, TEXT_ENCODER, VAE
 from wan.loading.files import experts_of
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
 from wan.loading.layouts import Checkpoint
+from wan.loading.lora_files import LoraFile
+from wan.loading.lora_merge import LoraChanges
 from wan.loading.numbers import check_numbers
 from wan.loading.problems import Problem
 from wan.loading.tokenizer_files import tokenizer_problems, vocabulary_size
@@ -170,13 +172,27 @@ def _state_of(checkpoint: Checkpoint) -> str:
 
 
 def prepare_expert(
-    checkpoint: Checkpoint, expert: Expert, *, dtype: torch.dtype, attention: str = "auto", spread: Spread = WHOLE
+    checkpoint: Checkpoint,
+    expert: Expert,
+    *,
+    dtype: torch.dtype,
+    attention: str = "auto",
+    spread: Spread = WHOLE,
+    loras: Sequence[LoraFile] = (),
+    fused: bool = True,
 ) -> Callable[[torch.device], WanTransformer3DModel]:
-    """One denoiser without its weights; the result reads them to a device. What diffusers keeps in float32 stays so."""
-    read = _COMPONENTS[checkpoint.layout.name].denoiser(checkpoint, expert).prepare(dtype=dtype, spread=spread)
+    """One denoiser without its weights; the result reads them to a device. What diffusers keeps in float32 stays so.
+
+    ``loras``: those of them that are for this expert change it, ``fused`` into its weights or beside them.
+    """
+    component = _COMPONENTS[checkpoint.layout.name].denoiser(checkpoint, expert)
+    changes = LoraChanges.of(loras, component, expert, fused=fused)
+    read = component.prepare(dtype=dtype, spread=spread, change=changes or as_stored)
 
     def fill(device: torch.device) -> WanTransformer3DModel:
         model = read(device)
+        if changes is not None:
+            changes.put_beside(model, dtype=dtype, device=device)
         set_attention(model, attention)
         return model
 

@@ -21,7 +21,7 @@ class SpreadOverRanks:
         self._mesh = mesh
         self._blocks_of = blocks_of
 
-    def split(self, model: nn.Module) -> None:
+    def split(self, model: nn.Module, dtype: torch.dtype) -> None:
         """Before the model has weights."""
         for block in self._blocks_of(model):
             fully_shard(block, mesh=self._mesh)
