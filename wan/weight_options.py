@@ -34,7 +34,10 @@ class Lora:
     @property
     def text(self) -> str:
         """As the command line has it."""
-        return str(self.path) if self.scale == 1.0 else f"{self.path}:{as_text(float(self.scale))[0]}"
+        reads_as_scale = _number(str(self.path).rpartition(":")[2]) is not None
+        if self.scale == 1.0 and not reads_as_scale:
+            return str(self.path)
+        return f"{self.path}:{as_text(float(self.scale))[0]}"
 
 
 def lora_of(text: str) -> Lora:
