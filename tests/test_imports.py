@@ -35,7 +35,16 @@ _PLANNED = {
     "sampling",
     "sampling.guidance",
 }
-_ASKED = _PLANNED | {"weight_options", "commands", "machine", "memory", "prompt_extension", "request", "request_checks"}
+_ASKED = _PLANNED | {
+    "weight_options",
+    "weight_rules",
+    "commands",
+    "machine",
+    "memory",
+    "prompt_extension",
+    "request",
+    "request_checks",
+}
 _ENTRY = {"text2video", "image2video", "textimage2video"}
 LAYERS = {
     "errors": set(),
@@ -57,6 +66,7 @@ LAYERS = {
     "sampling": {"errors", "configs", "cache_knobs", "shortcuts", "settings", "sampling.guidance"},
     "machine": {"errors", "configs", "flags"},
     "weight_options": {"errors", "commands", "flags", "texts"},
+    "weight_rules": {"errors", "commands", "weight_options"},
     "prompt_extension": {"errors", "flags"},
     "device_kind": {"errors", "configs", "machine"},
     "memory": {"errors", "configs", "machine", "device_kind", "sampling"},
@@ -73,7 +83,9 @@ LAYERS = {
     "planning": _PLANNED | {"budgets", "commands", "runs"},
     # a language model writes a prompt out: it knows no run and no request
     "extension": {"errors", "loading", "models", "prompt_extension", "texts", "untrusted"},
-    "job": _ASKED | {"device_kind", "extension", "image_input", "loading", "parallel", "planning", "preview_colours"},
+    "job_weights": _ASKED | {"device_kind", "loading", "runs"},
+    "job": _ASKED
+    | {"job_weights", "device_kind", "extension", "image_input", "loading", "parallel", "planning", "preview_colours"},
     # a job whose prompt is to be extended, made one with the extended prompt
     "extending": _ASKED | {"extension", "image_input", "job"},
     # files of others, read without trusting them
@@ -83,7 +95,7 @@ LAYERS = {
     "conditioned": _PLANNED | {"models"},
     # several processes; ranks and sharing are for the planning half
     "parallel": _PLANNED | {"commands", "loading", "machine", "models"},
-    "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models", "weight_options"},
+    "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models", "weight_options", "weight_rules"},
     "pipeline": _PLANNED
     | {"conditioned", "models", "loading", "machine", "parallel", "pipeline_args", "pipeline_checks", "pipeline_parts"}
     | {"planning", "weight_options"},
@@ -107,7 +119,18 @@ LAYERS = {
     | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"}
     | {"extending", "following", "parallel", "session"},
     "batch": _ASKED
-    | {"job", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "run_parts", "session"}
+    | {
+        "job",
+        "job_weights",
+        "loading",
+        "runs",
+        "analysis",
+        "pipeline_checks",
+        "resuming",
+        "run_sections",
+        "run_parts",
+        "session",
+    }
     | {"folder_run", "generation", "parallel"},
     "tune": _ASKED
     | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
@@ -144,6 +167,9 @@ LIGHT_MODULES = (
     "wan.settings",
     "wan.machine",
     "wan.weight_options",
+    "wan.weight_rules",
+    "wan.loading.denoiser_files",
+    "wan.untrusted.gguf_header",
     "wan.loading.lora_files",
     "wan.prompt_extension",
     "wan.extension.extend",

@@ -41,6 +41,7 @@ def project() -> dict[str, Any]:
         ("requirements.txt", ["analysis"]),
         ("requirements-dev.txt", ["dev"]),
         ("requirements-scale.txt", ["scale"]),
+        ("requirements-quantize.txt", ["quantize"]),
     ],
 )
 def test_pins_and_ranges_name_the_same_packages_and_agree(

@@ -8,7 +8,8 @@ import torch
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.limits import seed_notice
-from wan.loading.layouts import Checkpoint
+from wan.loading.denoiser_files import find_denoisers, is_gguf
+from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
 from wan.loading.lora_files import LoraFile, open_loras, refuse_misfits
 from wan.loading.prompt_length import notices_of
 from wan.loading.text_source import TextSource
@@ -19,7 +20,8 @@ from wan.models.devices import DTYPES
 from wan.models.engine import check_compile
 from wan.sampling.price import DenoiserSize
 from wan.texts import checked_prompt
-from wan.weight_options import UNFUSED_SPREAD, WeightOptions
+from wan.weight_options import WeightOptions
+from wan.weight_rules import refuse_weights
 
 
 def at_least(published: torch.dtype, asked: torch.dtype) -> torch.dtype:
@@ -41,12 +43,21 @@ def refuse_offload(offload: str | None, device: torch.device) -> None:
         raise InvalidInput("--offload group moves blocks from host memory to a GPU, and --device is cpu; use expert")
 
 
-def checked_loras(options: WeightOptions, checkpoint: Checkpoint, *, is_spread: bool) -> tuple[LoraFile, ...]:
-    """The LoRA files of a pipeline, which fit its checkpoint; ``InvalidInput`` for those that do not."""
+def opened_for(config: TaskConfig, ckpt_dir: str | None, options: WeightOptions) -> Checkpoint:
+    """The checkpoint of a pipeline, whose denoisers may be in single files; raises as ``open_checkpoint``."""
+    folder = find_checkpoint_dir(config, ckpt_dir)
+    return open_checkpoint(config, folder, replaced=find_denoisers(options, config, folder))
+
+
+def checked_loras(
+    options: WeightOptions, checkpoint: Checkpoint, device: torch.device, is_spread: bool, compiled: bool
+) -> tuple[LoraFile, ...]:
+    """The LoRA files of a pipeline, which fit its checkpoint; ``InvalidInput`` for those that do not, and for weights
+    that cannot be stored as asked."""
+    has_gguf = any(is_gguf(path) for _, path in checkpoint.replaced)
+    refuse_weights(options, kind=device.type, has_gguf=has_gguf, is_spread=is_spread, compiled=compiled)
     loras = open_loras(options, checkpoint.config)
     refuse_misfits(loras, checkpoint)
-    if is_spread and options.lora_unfused:
-        raise InvalidInput(UNFUSED_SPREAD)
     return loras
 
 

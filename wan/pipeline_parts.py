@@ -60,7 +60,7 @@ class Parts:
                 attention=attention,
                 spread=self.crew.experts,
                 loras=loras,
-                fused=not weights.lora_unfused,
+                weights=weights,
             ),
             device=self.device,
             may_prefetch=functools.partial(may_prefetch, asked, self.checkpoint.denoiser_size, self.dtype),

@@ -12,16 +12,13 @@ from wan.flags import as_text, flag
 from wan.texts import path_of
 
 GROUP = "LoRA and quantisation"
-QUANTIZATIONS = ("none", "fp8", "int8", "gguf")
+GGUF = "gguf"
+QUANTIZATIONS = ("none", "fp8", "int8", GGUF)
 DEMO_LORA = "t2v-demo-4steps"
 """The pair of LoRA files that ships with the demo model; its name may stand in the place of a path."""
 PACKAGED_LORA = Path(__file__).parent / "demo_lora"
 """Where a wheel puts it."""
 BOTH, HIGH, LOW = "both", "high", "low"
-UNFUSED_SPREAD = (
-    "--lora_unfused and --dit_fsdp do not go together: what stands beside the weights is not spread; leave "
-    "--lora_unfused out"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +100,38 @@ class WeightOptions:
         group=GROUP,
     )
 
+    quantize: str = flag(
+        "none",
+        "how the denoisers' weights are stored: fp8 and int8 take half of bfloat16's memory (int8 needs torchao), gguf "
+        "takes published GGUF files (needs gguf), those of the checkpoint's folder or of --denoiser_high and "
+        "--denoiser_low (%(default)s)",
+        group=GROUP,
+        choices=QUANTIZATIONS,
+    )
+    denoiser: Path | None = flag(
+        None,
+        "one file with the denoiser's weights, .gguf or .safetensors (ComfyUI's, fp8-scaled ones too), instead of the "
+        "checkpoint's; for models with one expert",
+        group=GROUP,
+        read=Path,
+        metavar="FILE",
+    )
+    denoiser_high: Path | None = flag(
+        None, "the same for the high-noise expert", group=GROUP, read=Path, metavar="FILE"
+    )
+    denoiser_low: Path | None = flag(None, "the same for the low-noise expert", group=GROUP, read=Path, metavar="FILE")
+
     def __post_init__(self) -> None:
+        if self.quantize not in QUANTIZATIONS:
+            raise InvalidInput(f"--quantize {self.quantize!r} is unknown; choose one of {', '.join(QUANTIZATIONS)}")
         if self.lora_unfused and not self.loras:
             raise InvalidInput("--lora_unfused needs a LoRA; give --lora too, or leave it out")
+
+    @property
+    def denoiser_files(self) -> dict[str, Path]:
+        """The single files that were given, by their flags."""
+        files = {f"--{name}": getattr(self, name) for name in ("denoiser", "denoiser_high", "denoiser_low")}
+        return {name: path for name, path in files.items() if path is not None}
 
     @property
     def loras(self) -> tuple[tuple[str, Lora], ...]:
@@ -118,8 +144,13 @@ class WeightOptions:
 
     def lasting(self) -> "WeightOptions":
         """The same from any folder."""
+        files = {name.removeprefix("--"): path.absolute() for name, path in self.denoiser_files.items()}
         return replace(
-            self, lora=_lasting(self.lora), lora_high=_lasting(self.lora_high), lora_low=_lasting(self.lora_low)
+            self,
+            lora=_lasting(self.lora),
+            lora_high=_lasting(self.lora_high),
+            lora_low=_lasting(self.lora_low),
+            **files,  # type: ignore[arg-type]
         )
 
 

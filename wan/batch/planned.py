@@ -18,6 +18,7 @@ from wan.batch.segments import Entry
 from wan.commands import program
 from wan.errors import InvalidInput, WanError
 from wan.job import Job, open_job_checkpoint, prepare
+from wan.job_weights import weights_record
 from wan.loading.lora_files import loras_digest
 from wan.machine import Machine
 from wan.parallel.sharing import NOTHING, refuse_without_team, sharing_of
@@ -152,8 +153,8 @@ def without_place(machine: Machine) -> Machine:
 def session_of(job: Job) -> str:
     """What requests have in common that the same loaded models can make."""
     machine = without_place(job.request.machine)
-    weights = [astuple(job.request.weights), *(lora.record() for lora in job.loras)]
-    own = [weights] if job.request.weights != WeightOptions() else []
+    options = job.request.weights
+    own = [astuple(options), weights_record(options, job.loras, job.replaced)] if options != WeightOptions() else []
     return digest([job.config.name, job.request.ckpt_dir, *astuple(machine), *own])
 
 

@@ -28,7 +28,7 @@ class Spread(Protocol):
     def split(self, model: nn.Module, dtype: torch.dtype) -> None:
         """Prepare the empty model, which is to compute in ``dtype``."""
 
-    def place(self, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    def place(self, name: str, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
         """What the model gets for a parameter that was read; ``like`` is its empty one."""
 
 
@@ -38,7 +38,7 @@ class Whole:
     def split(self, model: nn.Module, dtype: torch.dtype) -> None:
         pass
 
-    def place(self, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    def place(self, name: str, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
         return tensor.to(device=device, dtype=dtype)
 
 
@@ -92,7 +92,8 @@ class Component(Generic[Model]):
     def read(self, source: Source, shape: torch.Size) -> Tensor:
         """One parameter in its stored dtype and the model's shape."""
         # reshape: the official code writes some vectors with axes of length one
-        return source.pick(self.weights.read(source.name)).reshape(shape)
+        tensor = source.pick(self.weights.read(source.name))
+        return tensor if tensor.numel() != shape.numel() else tensor.reshape(shape)  # quantised blocks stay as they are
 
     def _fill(self, model: Model, dtype: torch.dtype, spread: Spread, change: Change, device: torch.device) -> Model:
         spread.split(model, dtype)
@@ -145,7 +146,7 @@ class Component(Generic[Model]):
             if source not in made:
                 target = torch.float32 if self._stays_float32(name) else dtype
                 tensor = change(name, self.read(source, empty[name].shape))
-                placed = spread.place(tensor, empty[name], dtype=target, device=device)
+                placed = spread.place(name, tensor, empty[name], dtype=target, device=device)
                 made[source] = nn.Parameter(placed, requires_grad=False)
             parameters[name] = made[source]
         return parameters

@@ -43,6 +43,15 @@ def parameter_name(official: str) -> str:
     return _OUTSIDE.get(module, module) + end
 
 
+def with_official_names(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of parameters with names of diffusers, under their official names, too."""
+    found = dict(shapes)
+    for name, shape in shapes.items():
+        module, end = _split(name)
+        found |= {official + end: shape for official in _official(module)}
+    return found
+
+
 class PartNames:
     """Finds the parameters of one model by whatever name a file has for them. ``parameters``: diffusers' names."""
 

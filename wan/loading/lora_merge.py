@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wan.loading.component import Component
+from wan.loading.denoiser_weights import as_numbers
 from wan.loading.lora_files import LoraFile
 from wan.loading.lora_names import Addition, Shapes
 from wan.loading.weights import SafetensorsWeights
@@ -83,7 +84,7 @@ class LoraChanges:
         sources = self._added.get(name)
         if not sources:
             return tensor
-        changed = tensor.to(torch.float32)
+        changed = as_numbers(tensor).to(torch.float32)
         for source in sources:
             changed = source.added_to(changed)
         return changed

@@ -26,7 +26,7 @@ class SpreadOverRanks:
         for block in self._blocks_of(model):
             fully_shard(block, mesh=self._mesh)
 
-    def place(self, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    def place(self, name: str, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
         """A whole parameter, backed by its file, as the part that this rank keeps."""
         if not isinstance(like, DTensor):
             return tensor.to(device=device, dtype=dtype)
