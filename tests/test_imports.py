@@ -66,6 +66,8 @@ LAYERS = {
     "sampling": {"errors", "configs", "cache_knobs", "shortcuts", "settings", "sampling.guidance"},
     "machine": {"errors", "configs", "flags"},
     "weight_options": {"errors", "commands", "flags", "texts"},
+    "gpus": set(),
+    "footprint": _PLANNED | {"gpus", "loading", "machine", "memory", "weight_options"},
     "weight_rules": {"errors", "commands", "weight_options"},
     "prompt_extension": {"errors", "flags"},
     "device_kind": {"errors", "configs", "machine"},
@@ -94,7 +96,7 @@ LAYERS = {
     "analysis": _PLANNED | {"commands", "runs"},
     "conditioned": _PLANNED | {"models"},
     # several processes; ranks and sharing are for the planning half
-    "parallel": _PLANNED | {"commands", "loading", "machine", "models"},
+    "parallel": _PLANNED | {"commands", "gpus", "loading", "machine", "models"},
     "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models", "weight_options", "weight_rules"},
     "pipeline": _PLANNED
     | {"conditioned", "models", "loading", "machine", "parallel", "pipeline_args", "pipeline_checks", "pipeline_parts"}
@@ -133,13 +135,35 @@ LAYERS = {
     }
     | {"folder_run", "generation", "parallel"},
     "tune": _ASKED
-    | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
+    | {
+        "budgets",
+        "gpus",
+        "job",
+        "models",
+        "loading",
+        "runs",
+        "analysis",
+        "pipeline",
+        "planning",
+        "session",
+        "demo_world",
+    },
     "instruments": _ASKED
     | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"}
     | {"run_sections"},
     "cli": _ASKED
     | {"console", "job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation"}
-    | {"extension", "image_input", "instruments", "parallel", "recorded_request", "tune", "batch"},
+    | {
+        "extension",
+        "footprint",
+        "image_input",
+        "instruments",
+        "job_weights",
+        "parallel",
+        "recorded_request",
+        "tune",
+        "batch",
+    },
     "__main__": {"cli"},
 }
 
@@ -167,6 +191,8 @@ LIGHT_MODULES = (
     "wan.settings",
     "wan.machine",
     "wan.weight_options",
+    "wan.footprint",
+    "wan.gpus",
     "wan.weight_rules",
     "wan.loading.denoiser_files",
     "wan.untrusted.gguf_header",

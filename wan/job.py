@@ -10,7 +10,7 @@ from wan.device_kind import device_kind, refuse_machine
 from wan.errors import InvalidInput
 from wan.extension.task import ExtensionTask, extension_task
 from wan.image_input import Picture, image_path, open_picture
-from wan.job_weights import checked_weights, weights_record
+from wan.job_weights import checked_weights, stored_as, weights_record
 from wan.limits import seed_notice
 from wan.loading.denoiser_files import Replaced
 from wan.loading.layouts import (
@@ -179,10 +179,13 @@ def open_job_checkpoint(job: Job) -> Checkpoint:
     checkpoint = open_checkpoint(job.config, folder, replaced=job.replaced)
     machine = job.request.machine
     refuse_heads(sharing_of(machine), heads=checkpoint.denoiser_size.num_heads)
-    refuse_prefetch(job.config, checkpoint.denoiser_size, machine)
+    quantize = stored_as(job.request.weights, job.replaced)
+    refuse_prefetch(job.config, checkpoint.denoiser_size, machine, quantize=quantize)
     refuse_misfits(job.loras, checkpoint)
     text = 0 if machine.text_cache else text_bytes(checkpoint.path)
-    refuse_too_little_memory(job.config, checkpoint.denoiser_size, job.geometry, machine=machine, text=text)
+    refuse_too_little_memory(
+        job.config, checkpoint.denoiser_size, job.geometry, machine=machine, text=text, quantize=quantize
+    )
     return checkpoint
 
 

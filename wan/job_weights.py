@@ -30,6 +30,11 @@ def checked_weights(request: Request, config: TaskConfig, folder: Path | None) -
     return open_loras(request.weights, config), replaced
 
 
+def stored_as(options: WeightOptions, replaced: Replaced) -> str:
+    """How the largest expert is stored: as asked, or gguf where all experts come from such files."""
+    return GGUF if replaced and all(is_gguf(path) for _, path in replaced) else options.quantize
+
+
 def weights_record(options: WeightOptions, loras: Sequence[LoraFile], replaced: Replaced) -> dict[str, Any]:
     """What ``run.json`` says of them; nothing where the weights are those of the checkpoint."""
     found: dict[str, Any] = {}

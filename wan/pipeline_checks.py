@@ -14,7 +14,7 @@ from wan.loading.lora_files import LoraFile, open_loras, refuse_misfits
 from wan.loading.prompt_length import notices_of
 from wan.loading.text_source import TextSource
 from wan.machine import OFFLOADS, Machine
-from wan.memory import why_no_room
+from wan.memory import block_bytes, why_no_room
 from wan.models.attention import check_attention
 from wan.models.devices import DTYPES
 from wan.models.engine import check_compile
@@ -85,14 +85,16 @@ def input_notices(source: TextSource, device: torch.device, texts: Mapping[str, 
     ]
 
 
-def may_prefetch(asked_gib: float | None, size: DenoiserSize, dtype: torch.dtype, device: torch.device) -> bool:
+def may_prefetch(
+    asked_gib: float | None, size: DenoiserSize, dtype: torch.dtype, quantize: str, device: torch.device
+) -> bool:
     """Whether the next expert is read before its turn; where it has no room, that is said.
 
     ``asked_gib``: host memory for it. None: what is free, and nothing on a CPU, whose one memory holds both then.
     """
     if asked_gib == 0 or (asked_gib is None and device.type == "cpu"):
         return False
-    reason = why_no_room(size.block_weights * dtype.itemsize, most_gib=asked_gib)
+    reason = why_no_room(block_bytes(size, str(dtype).removeprefix("torch."), quantize), most_gib=asked_gib)
     if reason:
         warn(reason)
     return reason is None

@@ -63,5 +63,7 @@ class Parts:
                 weights=weights,
             ),
             device=self.device,
-            may_prefetch=functools.partial(may_prefetch, asked, self.checkpoint.denoiser_size, self.dtype),
+            may_prefetch=functools.partial(
+                may_prefetch, asked, self.checkpoint.denoiser_size, self.dtype, weights.quantize
+            ),
         )

@@ -166,7 +166,9 @@ def denoiser_problems(
             f"{path} describes a denoiser with {found} input channels, and --task {config.name} runs "
             f"one with {config.in_channels}; download it again"
         )
-    if has_weights and (folder.is_dir() or not problems):
+    if has_weights and any(folder.glob("*.gguf")) and not any(folder.glob("*.safetensors")):
+        yield Problem(f"{folder} has its weights as GGUF; run it with --quantize gguf, which needs the package gguf")
+    elif has_weights and (folder.is_dir() or not problems):
         yield from check_folder(folder, ckpt_dir=root)
 
 
