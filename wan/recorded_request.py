@@ -133,6 +133,7 @@ def _paths(request: Request) -> dict[str, tuple[str, Path | None]]:
         "image": ("--image", request.image),
         "plan": ("--plan", request.shortcuts.plan),
         **loras,
+        **{flag: (flag, path) for flag, path in request.weights.denoiser_files.items()},
     }
 
 

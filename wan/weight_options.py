@@ -31,10 +31,10 @@ class Lora:
     @property
     def text(self) -> str:
         """As the command line has it."""
-        reads_as_scale = _number(str(self.path).rpartition(":")[2]) is not None
-        if self.scale == 1.0 and not reads_as_scale:
-            return str(self.path)
-        return f"{self.path}:{as_text(float(self.scale))[0]}"
+        path = str(self.path)
+        path = f"./{path}" if path.startswith("-") else path  # it would be read as a flag
+        reads_as_scale = _number(path.rpartition(":")[2]) is not None
+        return path if self.scale == 1.0 and not reads_as_scale else f"{path}:{as_text(float(self.scale))[0]}"
 
 
 def lora_of(text: str) -> Lora:

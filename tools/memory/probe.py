@@ -1,7 +1,7 @@
 """One measurement of host memory, in a process of its own.
 
 ``-m memory.probe WHAT CKPT_DIR DTYPE DEVICE WORK_DIR``; WHAT is load, load-fp8, load-int8, convert, or a run's
---offload: expert, none. Prints its peaks as one line of JSON. Started by tools/measure_memory.py, once for every figure.
+--offload: expert, none. Prints its peaks as one line of JSON. Started by tools/measure_memory.py, once for each figure.
 """
 
 import json

@@ -24,7 +24,7 @@ Replaced = tuple[tuple[Expert, Path], ...]
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 _SCALES = (".scale_weight", ".weight_scale")
 # beside the weights in ComfyUI's files: scales of activations, which are not quantised here, and marks
-_MARKS = re.compile(r"\.(scale_input|input_scale|comfy_quant)$|^scaled_fp8$")
+_MARKS = re.compile(r"\.(scale_input|input_scale|comfy_quant)$|(^|\.)scaled_fp8$")
 _READ_KINDS = ("fp8-scaled", "comfyui")
 
 

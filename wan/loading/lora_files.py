@@ -22,7 +22,7 @@ from wan.untrusted.json_text import read_json_object
 from wan.untrusted.refusal import Refused
 from wan.untrusted.safetensors_header import read_header
 from wan.untrusted.tensor_entry import TensorEntry
-from wan.weight_options import BOTH, HIGH, LOW, Lora, WeightOptions
+from wan.weight_options import BOTH, HIGH, LOW, Lora, WeightOptions, bundled
 
 _FLAGS = {BOTH: "--lora", HIGH: "--lora_high", LOW: "--lora_low"}
 _EXPERT_NAMES = {Expert.HIGH_NOISE: "high-noise expert", Expert.LOW_NOISE: "low-noise expert", Expert.SINGLE: "model"}
@@ -162,7 +162,7 @@ def _opened(which: str, lora: Lora, config: TaskConfig) -> Iterator[LoraFile]:
         if not config.has_two_experts:
             raise InvalidInput(f"{flag} is for a model with two experts, and {config.name} has one; use --lora")
         experts = (Expert.HIGH_NOISE,) if which == HIGH else (Expert.LOW_NOISE,)
-    path = lora.path
+    path = bundled(lora.path)
     if not path.exists():
         raise InvalidInput(f"{flag} {path} is not here; give a safetensors file, or a folder with a pair of them")
     if not path.is_dir():
