@@ -25,7 +25,9 @@ from .store import Budget, Clock, Ema, Log, Schedule, load_state, save_atomicall
 from .train_denoiser import FIRST_FRAME_WEIGHT
 from .trajectories import Trajectories
 
-RANK, BATCH, EMA_DECAY, SEED = 16, 16, 0.99, 12
+RANK, EMA_DECAY, SEED = 16, 0.99, 12
+BATCHES = {"high": 8, "low": 16}
+"""Clips in a training step; the high-noise expert makes three steps of each."""
 _PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 TARGETS = (*(f"{a}.{p}" for a in ("attn1", "attn2") for p in _PROJECTIONS), "ffn.net.0.proj", "ffn.net.2")
 STAGES = {"high": Expert.HIGH_NOISE, "low": Expert.LOW_NOISE}
@@ -111,7 +113,7 @@ def train_student(
 
     running: list[Tensor] = []
     while (fraction := settings.budget.fraction(step=step, seconds=clock.seconds)) < 1:
-        rows = torch.randint(len(data.text), (BATCH,), generator=step_generator(SEED, step))
+        rows = torch.randint(len(data.text), (BATCHES[student.stage],), generator=step_generator(SEED, step))
         optimizer.zero_grad(set_to_none=True)
         running.append(rollout_errors(student, data, grid, places, rows, starts=starts[rows], learn=True))
         nn.utils.clip_grad_norm_(student.modules.parameters(), 1.0)
@@ -155,7 +157,7 @@ def rollout_errors(
 def walk(student: Student, data: Trajectories, grid: SigmaGrid, places: Sequence[int], latents: Tensor) -> Tensor:
     """Where the student's steps lead from ``latents`` (N, 16, F, h, w)."""
     parts = []
-    for rows in torch.arange(len(latents)).split(BATCH):
+    for rows in torch.arange(len(latents)).split(16):
         here = latents[rows]
         for place in places:
             span = grid.sigmas[place] - grid.sigmas[place + 1]
