@@ -109,6 +109,10 @@ def test_the_command_of_a_run_makes_it_again_and_a_file_carries_it(
     assert run("generate", ["--from", str(first / "video.mp4"), "--output_dir", str(again), "--quiet"]) == 0
     (made,) = again.glob("t2v-demo_*")
     assert torch.equal(latents(made), latents(first))
+    assert not recorded.notices(prepare(recorded.request))
+    other = dataclasses.replace(recorded, lora_sha256="0" * 64)
+    assert "others than those" in other.notices(prepare(recorded.request))[0]
+    assert "Lora hashes: " in load_record(first)["parameters"]
     missing = dataclasses.replace(recorded.request.weights, lora=(Lora(pair / "nothing"),))
     request = dataclasses.replace(recorded.request, weights=missing)
     with pytest.raises(InvalidInput, match=r"its --lora .* is not here"):
