@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test scale assault check lint types advisories format clean
+.PHONY: help demo test scale quantize assault check lint types advisories format clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,6 +21,8 @@ test: $(VENV)/.installed-dev ## run the tests
 	$(BIN)/python -m pytest
 
 scale: $(VENV)/.installed-scale ## install Ray, for wan batch --engine ray and its tests
+
+quantize: $(VENV)/.installed-quantize ## install gguf and torchao, for --quantize and its tests
 
 # Kills, full disks, broken files, hostile results, the network, leaks. PARTS="--only kills --only disk" runs some.
 assault: $(VENV)/.installed-dev ## try to break it: kills, full disks, broken and hostile files (under 20 minutes)
@@ -60,4 +62,8 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 
 $(VENV)/.installed-scale: requirements-scale.txt $(VENV)/.installed
 	$(PIP) install -r requirements-scale.txt
+	@touch $@
+
+$(VENV)/.installed-quantize: requirements-quantize.txt $(VENV)/.installed
+	$(PIP) install -r requirements-quantize.txt
 	@touch $@

@@ -151,10 +151,11 @@ def measure_stored(args: argparse.Namespace, sizes: Sizes, stored: str) -> Itera
     """Load one expert, two whole runs and a conversion, of experts that are stored in one dtype."""
     dtype = DTYPES[args.dtype]
     expert, text = (count * dtype.itemsize for count in (sizes.expert_elements(), sizes.text_elements()))
+    small = expert - sizes.block_elements() * (dtype.itemsize - 1)
     wanted = (
         ("load", "loading one expert", expert, LOAD_LIMIT),
         *(
-            (f"load-{how}", f"the same as {how}; size: a byte each", expert // dtype.itemsize, None)
+            (f"load-{how}", f"the same in {how}; size: a byte for each weight of the blocks", small, None)
             for how in args.quantize
         ),
         ("expert", "run, --offload expert; size: one expert + T5", expert + text, 1.0),
