@@ -80,7 +80,7 @@ def _parser() -> Parser:
     parser.add_argument("--export", type=Path, default=Path("checkpoints/t2v-demo-4steps"), help="where the files go")
     parser.add_argument("--stages", default=",".join(STAGES), help="comma-separated, in order (default: all)")
     parser.add_argument("--clips", type=int, default=256, help="runs of the teacher (default %(default)s)")
-    parser.add_argument("--high_steps", type=int, default=250, help="training steps (default %(default)s)")
+    parser.add_argument("--high_steps", type=int, default=320, help="training steps (default %(default)s)")
     parser.add_argument("--low_steps", type=int, default=450, help="training steps (default %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default %(default)s)")
     return parser
