@@ -179,31 +179,16 @@ def weight_bytes(job: Job, checkpoint: Checkpoint) -> int:
 
 def format_rows(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> str:
     """A Markdown table and the line that says how it was made."""
-    titles = (
-        "on the demo model",
-        "forwards",
-        "FLOPs",
-        "PSNR dB (worst)",
-        "motion",
-        "as asked",
-        "weights MB",
-        "ms a step",
-    )
-    plain = rows[0]["flops"]
-    cells = [
-        [
-            row["name"],
-            str(row["forwards"]),
-            f"{row['flops'] / plain:.2f}",
-            "" if row["psnr"] is None else f"{row['psnr']:.1f} ({row['worst']:.1f})",
-            f"{row['motion']:.2f}",
-            f"{row['as_asked']:.2f}",
-            f"{row['weights'] / 1e6:.1f}",
-            f"{1000 * row['step_seconds']:.0f}",
-        ]
-        for row in rows
-    ]
-    how = f"{args.prompts} held-out prompts, {args.threads} thread(s); `python tools/{NAME} --suite {args.suite}`."
+    is_lora, plain = args.suite == "lora", rows[0]["flops"]
+    cost = ("forwards", "FLOPs") if is_lora else ("weights MB",)
+    titles = ("on the demo model", *cost, "PSNR dB (worst)", "motion", "as asked")
+    cells = []
+    for row in rows:
+        flops, megabytes = f"{row['flops'] / plain:.2f}", f"{row['weights'] / 1e6:.1f}"
+        own = [str(row["forwards"]), flops] if is_lora else [megabytes]
+        psnrs = "" if row["psnr"] is None else f"{row['psnr']:.1f} ({row['worst']:.1f})"
+        cells.append([row["name"], *own, psnrs, f"{row['motion']:.2f}", f"{row['as_asked']:.2f}"])
+    how = f"{args.prompts} held-out prompts; `python tools/{NAME} --suite {args.suite} --prompts {args.prompts}`."
     return "\n".join([*markdown_table(titles, cells), "", how])
 
 
