@@ -24,8 +24,12 @@ LIBRARIES = 2e9
 """Python, PyTorch and CUDA in host memory, an estimate."""
 # published: parameters of umT5-xxl's encoder, of the VAE of Wan2.1 (and A14B), and of that of Wan2.2
 _TEXT, _VAE_16, _VAE_48 = 5.68e9, 0.127e9, 0.705e9
-# bytes of decoding in float32 for each pixel of a frame, and in tiles
-_DECODE_16, _DECODE_48, _TILED = 20.5e3, 22.7e3, 1.9e9
+# decoding in float32, for VAEs of 16 and of 48 channels: bytes for each pixel of a frame (a third of it where there is
+# one frame), and in tiles, which need an amount at once and more for each pixel of the video
+_DECODE = {False: 20.5e3, True: 23.0e3}
+_TILED = {False: (1.27e9, 17.1), True: (0.94e9, 47.7)}
+_ONE_FRAME = 0.34
+_IMAGE_POSITIONS = 257
 _ROOM = 0.95
 
 
@@ -60,6 +64,8 @@ def parts_of(
     """By the checkpoint's files where there are some, otherwise by the published sizes."""
     width = BYTES[machine.dtype or config.param_dtype]
     blocks = float(block_bytes(size, machine.dtype or config.param_dtype, weights.quantize))
+    if config.has_image_encoder:  # each block has keys and values of the image besides
+        blocks *= 1 + size.num_layers * 2 * size.dim**2 / size.block_weights
     border = (8 * size.dim**2 + config.text_dim * size.dim) * width
     files = [path.stat().st_size for _, path in replaced if is_gguf(path)]
     expert = max(files) if files else blocks + border
@@ -94,9 +100,9 @@ def footprint(
     tokens = geometry.tokens(geometry.latent_frames) * (2 if machine.batch_cfg and passes > 1 else 1)
     forward = tokens * max(11.2 * size.dim, 2 * size.ffn_dim + 4.4 * size.dim) * width
     forward += size.dim * size.ffn_dim * width if is_quantised else 0
-    kept = 0 if offload == "group" else passes * 2 * size.num_layers * size.text_len * size.dim * width
-    decode = geometry.width * geometry.height * (_DECODE_48 if parts.has_large_vae else _DECODE_16)
-    decode = min(decode, _TILED) if machine.vae_tiling else decode
+    positions = size.text_len + (_IMAGE_POSITIONS if config.has_image_encoder else 0)
+    kept = 0 if offload == "group" else passes * 2 * size.num_layers * positions * size.dim * width
+    decode = _decoding(geometry, parts.has_large_vae, tiled=machine.vae_tiling)
     experts = 2 if config.has_two_experts else 1
     two_blocks = 2 * parts.blocks / size.num_layers
     held = {"none": experts * parts.expert, "expert": parts.expert, "group": two_blocks}[offload]
@@ -107,6 +113,13 @@ def footprint(
         device = max(text, held + kept + forward, decode)
     host = {"none": 0, "expert": parts.expert if experts == 2 else 0, "group": parts.expert}[offload]
     return Footprint(device=parts.vae + device, host=LIBRARIES + max(host, parts.text if machine.t5_cpu else 0))
+
+
+def _decoding(geometry: Geometry, is_large: bool, *, tiled: bool) -> float:
+    pixels = geometry.width * geometry.height
+    whole = pixels * _DECODE[is_large] * (_ONE_FRAME if geometry.pixel_frames == 1 else 1.0)
+    least, each = _TILED[is_large]
+    return min(whole, least + each * pixels * geometry.pixel_frames) if tiled else whole
 
 
 def estimate_lines(
@@ -122,8 +135,8 @@ def estimate_lines(
     """Memory and seconds for people; for the demo model, which is too small for such figures, its memory alone."""
     parts = parts_of(config, size, machine, weights, replaced=replaced, checkpoint=checkpoint)
     if config.bundled_checkpoint:
-        held = 2 * parts.expert + parts.text + parts.vae
-        return [f"memory: {held / 1e6:.0f} MB of weights, beside Python and its libraries"]
+        whole = 2 * parts.expert + parts.text + parts.vae
+        return [f"memory: {whole / 1e6:.0f} MB of weights, beside Python and its libraries"]
     quantize = "gguf" if any(is_gguf(path) for _, path in replaced) else weights.quantize
     passes = max(len(step.evaluated) for step in plan.steps)
 
