@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,7 +21,7 @@ from wan.loading.models import check_weights, load_expert, prepare_expert
 from wan.loading.quantised import FP8, stored_bytes
 from wan.runs.latents import load_latents
 from wan.sampling.plan import Expert
-from wan.untrusted.gguf_header import read_gguf_header
+from wan.untrusted.gguf_header import TYPES, read_gguf_header
 from wan.untrusted.refusal import Refused
 from wan.weight_options import WeightOptions
 
@@ -172,6 +173,21 @@ class TestGguf:
             own = ours.tensors[name]
             assert (own.dtype, own.shape) == (tensor.tensor_type.name, tuple(map(int, tensor.shape[::-1])))
             assert (own.offset, own.byte_count) == (tensor.data_offset, tensor.n_bytes)
+
+    def test_every_type_is_as_large_as_the_package_says_and_is_read_by_diffusers(self) -> None:
+        import gguf
+        from diffusers.quantizers.gguf.utils import GGUFParameter, dequantize_gguf_tensor
+
+        for number, (name, values, size) in TYPES.items():
+            kind = gguf.GGMLQuantizationType(number)
+            assert (kind.name, *gguf.GGML_QUANT_SIZES[kind]) == (name, values, size)
+            if name in ("F32", "F16", "BF16"):
+                continue
+            raw = np.random.default_rng(number).integers(0, 256, (4, 256 // values * size), dtype=np.uint8)
+            theirs = gguf.quants.dequantize(raw, kind)
+            ours = dequantize_gguf_tensor(GGUFParameter(torch.from_numpy(raw), quant_type=kind)).float().numpy()
+            finite = np.isfinite(theirs) & np.isfinite(ours)  # any bytes are a block, also of scales that are none
+            assert finite.any() and np.abs(theirs - ours)[finite].max() <= 1e-3 * np.abs(theirs[finite]).max()
 
     @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q5_1"])
     def test_the_blocks_stay_quantised_and_compute_nearly_the_same(
