@@ -62,17 +62,15 @@ def compare_earlier_runs(folders: Sequence[Path], job: Job, say: Callable[[str],
     text = format_method(f"{METHOD_TITLE} {folders[1].name}", [result], yardsticks=yardsticks) + "\n"
     write_text_atomic(directory / REPORT_NAME, text)
     curves = frame_curves(method, baseline, method_latents=latents[1].numpy(), baseline_latents=latents[0].numpy())
-    write_json_atomic(
-        directory / DATA_NAME,
-        {
-            "baseline": str(folders[0]),
-            "method": str(folders[1]),
-            "result": result.as_dict(),
-            "notices": notices,
-            "verdicts": [asdict(found) for found in verdicts(summarise([result]), yardsticks)],
-            "curves": finite(curves),
-        },
-    )
+    data = {
+        "baseline": str(folders[0]),
+        "method": str(folders[1]),
+        "result": result.as_dict(),
+        "notices": notices,
+        "verdicts": [asdict(found) for found in verdicts(summarise([result]), yardsticks)],
+        "curves": finite(curves),
+    }
+    write_json_atomic(directory / DATA_NAME, data)
     title = f"{result.prompt!r}, seed {result.seed}"
     write_side_by_side(directory, result, method, baseline, name="method", fps=session.config.sample_fps)
     write_sheets(directory, result, method, baseline, name="method", title=title, stride=stride)
