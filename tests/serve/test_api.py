@@ -57,6 +57,7 @@ def test_the_official_client_makes_a_video(service: Service, tmp_path: Path) -> 
     assert video.seed == 7 and video.num_frames == 17 and video.num_inference_steps == 10 and video.error is None
     assert any("seconds 1 becomes 17 frames" in notice for notice in video.wan["notices"])
     made = completed(service, video.id)
+    assert made.wan["notices"] == video.wan["notices"]
     assert made.status == "completed" and made.progress == 100 and made.completed_at >= made.created_at
     client.videos.download_content(video.id).write_to_file(tmp_path / "video.mp4")
     assert (tmp_path / "video.mp4").read_bytes() == b"mp4 of " + RED.encode()

@@ -227,7 +227,7 @@ def test_run_folders_of_the_command_line_are_listed_too(tmp_path: Path) -> None:
         assert oldest.shortcuts.startswith("CFG truncation 5")
 
 
-def test_a_picture_goes_into_the_run_folder_under_a_name_of_its_own(tmp_path: Path) -> None:
+def test_a_picture_is_looked_at_before_anything_is_stored(tmp_path: Path) -> None:
     content = BytesIO()
     Image.new("RGB", (64, 48), "red").save(content, "PNG")
     desk = Desk(settings(tmp_path))

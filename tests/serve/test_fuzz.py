@@ -33,7 +33,7 @@ def planner(tmp_path_factory: pytest.TempPathFactory) -> RequestPlanner:
     return RequestPlanner(DeskSettings(folder=tmp_path_factory.mktemp("out"), models={"t2v-demo": None}))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=st.dictionaries(st.sampled_from(KNOWN), VALUES, max_size=4), prompt=st.one_of(st.just("a"), VALUES))
 def test_any_body_is_planned_or_refused(planner: RequestPlanner, body: dict[str, Any], prompt: Any) -> None:
     try:
@@ -42,7 +42,7 @@ def test_any_body_is_planned_or_refused(planner: RequestPlanner, body: dict[str,
         assert str(error) and json.dumps(str(error))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4))
 def test_any_fields_are_planned_or_refused(planner: RequestPlanner, fields: dict[str, Any]) -> None:
     try:

@@ -41,10 +41,10 @@ def _add_videos(routes: APIRouter, desk: Desk) -> None:
         body, image = await read_body(request)
         asked = posted(body, models=desk.models())
         try:
-            entry = await run_in_threadpool(desk.submit, asked.fields, image)
+            entry = await run_in_threadpool(desk.submit, asked.fields, image, notices=asked.notices)
         except RequestRefused as error:
             raise RequestRefused(str(error), field=their_name(error.field, body)) from error
-        return JSONResponse(_shown(desk, entry, notices=asked.notices))
+        return JSONResponse(_shown(desk, entry))
 
     @routes.get("/v1/videos")
     def list_videos(request: Request) -> Response:
@@ -98,9 +98,9 @@ def _add_operating(routes: APIRouter, desk: Desk, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type=_METRICS_TYPE)
 
 
-def _shown(desk: Desk, entry: Entry, **also: Any) -> dict[str, Any]:
+def _shown(desk: Desk, entry: Entry) -> dict[str, Any]:
     """The object of a request; no place on the service's machine stands in it."""
-    found = video_object(entry, **also)
+    found = video_object(entry)
     if found["error"]:
         sentence = found["error"]["message"].replace(str(desk.settings.folder), "")
         for folder in filter(None, desk.models().values()):

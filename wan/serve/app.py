@@ -25,6 +25,8 @@ _LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Wan2.2 S
 <h1>Wan2.2 Shortcut</h1><p>%s</p><form method="post" action="/login"><input type="password" name="token" autofocus
 aria-label="token"> <button>Log in</button></form></html>"""
 _LOGIN_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+_NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""Of FastAPI's own, which would send what it sees where the environment says so."""
 _log = logging.getLogger("wan.serve")
 
 
@@ -36,7 +38,7 @@ def make_app(
     mount_page: Callable[[FastAPI, Desk], FastAPI] | None = None,
 ) -> App:
     """The whole application, guarded. ``hosts``: see ``Guard``; ``mount_page`` puts a page on /."""
-    app = FastAPI(title="Wan2.2 Shortcut", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=_NO_TELEMETRY)
     app.include_router(router(desk))
     if token is not None:
         _add_login(app, token)

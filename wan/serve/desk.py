@@ -14,7 +14,7 @@ the shortcuts, by themselves ("budget": 0.5) or under "shortcuts".
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -85,8 +85,9 @@ class Desk:
         with self._turn:
             return quote_of(found, seconds=self._watch.paces.whole(found.session, found.tag.planned.flops))
 
-    def submit(self, fields: Mapping[str, Any], image: bytes | None = None) -> Entry:
-        """Put a request into the queue, where it is safe against any crash when this returns.
+    def submit(self, fields: Mapping[str, Any], image: bytes | None = None, *, notices: Sequence[str] = ()) -> Entry:
+        """Put a request into the queue, where it is safe against any crash when this returns. ``notices`` are kept
+        with it: what the caller has made of what it was asked for.
 
         ``RequestRefused`` for what cannot be made, ``QueueFull`` when too many wait, OSError when the disk takes
         nothing.
@@ -94,6 +95,7 @@ class Desk:
         with refusing():
             refuse_no_prompt(fields)
         found = self._planner.plan(fields, image)
+        found = replace(found, notices=(*notices, *found.notices))
         with self._turn:
             self._refuse_full()
             self._coming += 1

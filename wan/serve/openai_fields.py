@@ -88,7 +88,7 @@ def with_truth_values(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**body, SHORTCUTS: read}
 
 
-def video_object(entry: Entry, *, notices: Collection[str] = ()) -> dict[str, Any]:
+def video_object(entry: Entry) -> dict[str, Any]:
     """A request as OpenAI's video object; what that has no name for stands under ``wan``."""
     status = STATUSES[entry.state]
     return {
@@ -116,7 +116,7 @@ def video_object(entry: Entry, *, notices: Collection[str] = ()) -> dict[str, An
             "position": entry.position,
             "eta_seconds": None if entry.eta_seconds is None else round(entry.eta_seconds, 1),
             "share": round(entry.share, 4),
-            "notices": [*notices, *entry.notices],
+            "notices": list(entry.notices),
         },
     }
 

@@ -105,7 +105,7 @@ def unknown_words_note(context: Context, task: str, prompt: str) -> str:
     if config is None or folder is None or not config.bundled_checkpoint:
         return ""
     known = read_vocabulary(folder)
-    unknown = [word for word in re.findall(r"\w+", clean_prompt(prompt)) if word not in known]
+    unknown = [word for word in re.findall(r"\w+", clean_prompt(prompt)) if word.lower() not in known]
     if not unknown:
         return ""
     return html.note(context.words("unknown_words", unknown=", ".join(dict.fromkeys(unknown)), known=" ".join(known)))
