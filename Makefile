@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo serve test scale serving assault check lint types advisories format clean
+.PHONY: help demo serve test scale serving quantize assault check lint types advisories format clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,8 @@ test: $(VENV)/.installed-dev ## run the tests
 scale: $(VENV)/.installed-scale ## install Ray, for wan batch --engine ray and its tests
 
 serving: $(VENV)/.installed-serve ## install what wan serve and its tests need, and start nothing
+
+quantize: $(VENV)/.installed-quantize ## install gguf and torchao, for --quantize and its tests
 
 # Kills, full disks, broken files, hostile results, the network, leaks. PARTS="--only kills --only disk" runs some.
 assault: $(VENV)/.installed-dev ## try to break it: kills, full disks, broken and hostile files (under 20 minutes)
@@ -71,4 +73,8 @@ $(VENV)/.installed-scale: requirements-scale.txt $(VENV)/.installed
 
 $(VENV)/.installed-serve: requirements-serve.txt $(VENV)/.installed
 	$(PIP) install -r requirements-serve.txt
+	@touch $@
+
+$(VENV)/.installed-quantize: requirements-quantize.txt $(VENV)/.installed
+	$(PIP) install -r requirements-quantize.txt
 	@touch $@

@@ -35,7 +35,16 @@ _PLANNED = {
     "sampling",
     "sampling.guidance",
 }
-_ASKED = _PLANNED | {"commands", "machine", "memory", "prompt_extension", "request", "request_checks"}
+_ASKED = _PLANNED | {
+    "weight_options",
+    "weight_rules",
+    "commands",
+    "machine",
+    "memory",
+    "prompt_extension",
+    "request",
+    "request_checks",
+}
 _ENTRY = {"text2video", "image2video", "textimage2video"}
 LAYERS = {
     "errors": set(),
@@ -56,23 +65,29 @@ LAYERS = {
     "settings": {"errors", "configs", "limits", "shortcuts"},
     "sampling": {"errors", "configs", "cache_knobs", "shortcuts", "settings", "sampling.guidance"},
     "machine": {"errors", "configs", "flags"},
+    "weight_options": {"errors", "commands", "flags", "texts"},
+    "gpus": set(),
+    "footprint": _PLANNED | {"gpus", "loading", "machine", "memory", "weight_options"},
+    "weight_rules": {"errors", "commands", "weight_options"},
     "prompt_extension": {"errors", "flags"},
     "device_kind": {"errors", "configs", "machine"},
     "memory": {"errors", "configs", "machine", "device_kind", "sampling"},
     "request_checks": {"errors", "configs", "limits", "texts", "request", "runs"},
     # what a user asks for knows the planning half of sampling by its names; sampling never asks back
-    "request": _PLANNED | {"commands", "machine", "prompt_extension"},
+    "request": _PLANNED | {"commands", "machine", "prompt_extension", "weight_options"},
     "preview_colours": {"errors", "configs"},
     "preview": _PLANNED | {"preview_colours", "runs"},
     "image_input": {"errors", "configs", "pictures", "texts"},
     # the closed world of the demo model: what its clips show, drawn and read back
     "demo_world": {"errors"},
     "models": _PLANNED | {"prompt_text"},
-    "loading": _PLANNED | {"commands", "models", "prompt_text", "runs"},
+    "loading": _PLANNED | {"commands", "models", "prompt_text", "runs", "weight_options"},
     "planning": _PLANNED | {"budgets", "commands", "runs"},
     # a language model writes a prompt out: it knows no run and no request
     "extension": {"errors", "loading", "models", "prompt_extension", "texts", "untrusted"},
-    "job": _ASKED | {"device_kind", "extension", "image_input", "loading", "parallel", "planning", "preview_colours"},
+    "job_weights": _ASKED | {"device_kind", "loading", "runs"},
+    "job": _ASKED
+    | {"job_weights", "device_kind", "extension", "image_input", "loading", "parallel", "planning", "preview_colours"},
     # a job whose prompt is to be extended, made one with the extended prompt
     "extending": _ASKED | {"extension", "image_input", "job"},
     # files of others, read without trusting them
@@ -81,12 +96,12 @@ LAYERS = {
     "analysis": _PLANNED | {"commands", "runs"},
     "conditioned": _PLANNED | {"models"},
     # several processes; ranks and sharing are for the planning half
-    "parallel": _PLANNED | {"commands", "loading", "machine", "models"},
-    "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models"},
+    "parallel": _PLANNED | {"commands", "gpus", "loading", "machine", "models"},
+    "pipeline_checks": _PLANNED | {"loading", "machine", "memory", "models", "weight_options", "weight_rules"},
     "pipeline": _PLANNED
     | {"conditioned", "models", "loading", "machine", "parallel", "pipeline_args", "pipeline_checks", "pipeline_parts"}
-    | {"planning"},
-    "pipeline_parts": _PLANNED | {"loading", "models", "parallel", "pipeline_checks"},
+    | {"planning", "weight_options"},
+    "pipeline_parts": _PLANNED | {"loading", "models", "parallel", "pipeline_checks", "weight_options"},
     "pipeline_args": _PLANNED | {"conditioned", "models"},
     **{name: _PLANNED | {"conditioned", "models", "pipeline", "pipeline_checks"} for name in _ENTRY},
     "session": _PLANNED | {"conditioned", "job", "models", "loading", "parallel", "pipeline"},
@@ -106,20 +121,54 @@ LAYERS = {
     | {"job", "models", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "folder_run"}
     | {"extending", "following", "parallel", "session"},
     "batch": _ASKED
-    | {"job", "loading", "runs", "analysis", "pipeline_checks", "resuming", "run_sections", "run_parts", "session"}
+    | {
+        "job",
+        "job_weights",
+        "loading",
+        "runs",
+        "analysis",
+        "pipeline_checks",
+        "resuming",
+        "run_sections",
+        "run_parts",
+        "session",
+    }
     | {"folder_run", "generation", "parallel"},
     # the service: its faces know the desk, and the desk the queue
     "serve": _ASKED
     | {"analysis", "batch", "budgets", "half_frame", "image_input", "job", "loading", "parallel", "planning"}
     | {"prompt_text", "recorded_request", "runs"},
     "tune": _ASKED
-    | {"budgets", "job", "models", "loading", "runs", "analysis", "pipeline", "planning", "session", "demo_world"},
+    | {
+        "budgets",
+        "gpus",
+        "job",
+        "models",
+        "loading",
+        "runs",
+        "analysis",
+        "pipeline",
+        "planning",
+        "session",
+        "demo_world",
+    },
     "instruments": _ASKED
     | {"demo_world", "job", "models", "loading", "runs", "analysis", "pipeline", "session", "generation"}
     | {"run_sections"},
     "cli": _ASKED
     | {"console", "job", "models", "loading", "runs", "analysis", "session", "resuming", "decoding", "generation"}
-    | {"extension", "image_input", "instruments", "parallel", "recorded_request", "tune", "batch", "serve"},
+    | {
+        "extension",
+        "footprint",
+        "image_input",
+        "instruments",
+        "job_weights",
+        "parallel",
+        "recorded_request",
+        "tune",
+        "batch",
+        "serve",
+    },
     "__main__": {"cli"},
 }
 
@@ -146,6 +195,13 @@ LIGHT_MODULES = (
     "wan.shortcuts",
     "wan.settings",
     "wan.machine",
+    "wan.weight_options",
+    "wan.footprint",
+    "wan.gpus",
+    "wan.weight_rules",
+    "wan.loading.denoiser_files",
+    "wan.untrusted.gguf_header",
+    "wan.loading.lora_files",
     "wan.prompt_extension",
     "wan.extension.extend",
     "wan.extension.remote",

@@ -17,7 +17,9 @@ def test_a_demo_run_opens_everything_once(tmp_path: Path, monkeypatch: pytest.Mo
     files._json_of_state.cache_clear()
     opened: list[Path] = []
     check = layouts.checkpoint_problems
-    monkeypatch.setattr(layouts, "checkpoint_problems", lambda config, path: opened.append(path) or check(config, path))
+    monkeypatch.setattr(
+        layouts, "checkpoint_problems", lambda config, path, **more: opened.append(path) or check(config, path, **more)
+    )
     read: Counter[Path] = Counter()
     original = os.open
 

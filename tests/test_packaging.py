@@ -42,6 +42,7 @@ def project() -> dict[str, Any]:
         ("requirements-dev.txt", ["dev"]),
         ("requirements-scale.txt", ["scale"]),
         ("requirements-serve.txt", ["serve"]),
+        ("requirements-quantize.txt", ["quantize"]),
     ],
 )
 def test_pins_and_ranges_name_the_same_packages_and_agree(

@@ -16,6 +16,7 @@ from wan.request import Request, parse_request, request_of
 from wan.sampling.guidance import TRUNCATION_MODES
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.shortcuts import FRAME_COMPLETIONS, FRAME_POSITIONS, Shortcuts
+from wan.weight_options import QUANTIZATIONS, Lora, WeightOptions
 
 # what a shell can hand to a program: no NUL, and no half of a surrogate pair
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
@@ -108,6 +109,20 @@ def extensions(draw: st.DrawFn) -> PromptExtension:
     )
 
 
+LORAS = st.lists(st.builds(Lora, PATHS, NUMBERS | st.just(1.0)), max_size=3).map(tuple)
+
+
+@st.composite
+def weights(draw: st.DrawFn) -> WeightOptions:
+    loras = {name: draw(LORAS) for name in ("lora", "lora_high", "lora_low")}
+    return WeightOptions(
+        **loras,
+        lora_unfused=any(loras.values()) and draw(st.booleans()),
+        quantize=draw(st.sampled_from(QUANTIZATIONS)),
+        **{name: draw(maybe(PATHS)) for name in ("denoiser", "denoiser_high", "denoiser_low")},
+    )
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
     debug, preview = draw(st.booleans()), draw(st.booleans())
@@ -126,6 +141,7 @@ def requests(draw: st.DrawFn) -> Request:
         sample_guide_scale=draw(maybe(st.tuples(NUMBERS) | st.tuples(NUMBERS, NUMBERS))),
         extension=draw(extensions()),
         shortcuts=draw(shortcuts()),
+        weights=draw(weights()),
         machine=draw(MACHINES),
         output_dir=draw(PATHS),
         save_file=draw(maybe(PATHS)),

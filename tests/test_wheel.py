@@ -57,9 +57,10 @@ def wan(python: Path, folder: Path, *argv: str, code: int = 0) -> str:
 def test_every_package_of_the_source_is_in_the_wheel(wheel: Path) -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"])
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "wan").rglob("__init__.py")}
-    assert listed == found | {"wan.demo_checkpoint"}
+    assert listed == found | {"wan.demo_checkpoint", "wan.demo_lora"}
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "wan/py.typed" in names and "wan/demo_checkpoint/model_index.json" in names
+    assert {"wan/demo_lora/high_noise_model.safetensors", "wan/demo_lora/low_noise_model.safetensors"} <= names
     assert {
         "wan/instruments/arena/quick.yaml",
         "wan/instruments/arena/full.yaml",
@@ -84,6 +85,7 @@ def test_no_sentence_names_a_file_that_the_reader_lacks(wheel: Path) -> None:
         "wan/configs/preview/t2v-demo.yaml": ["tools/"],  # the command that fitted its numbers
         "wan/batch/ray_engine.py": ["requirements"],  # said in a clone alone
         "wan/cli/serve.py": ["requirements"],  # the same
+        "wan/weight_rules.py": ["requirements"],
         "wan/recorded_request.py": ["generate.py"],  # what recorded commands of clones begin with
     }
     assert {name: words for name, words in found.items() if words and words != allowed.get(name)} == {}

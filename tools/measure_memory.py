@@ -106,6 +106,9 @@ def build_parser() -> Parser:
         default=list(STORED),
         help="what the experts are stored in; A14B is published in float32 (both, in turn)",
     )
+    parser.add_argument(
+        "--quantize", choices=("fp8", "int8"), nargs="*", default=[], help="also load an expert quantised (neither)"
+    )
     parser.add_argument("--device", default="cpu", help="to load to (%(default)s)")
     parser.add_argument(
         "--work_dir", type=Path, default=Path(tempfile.gettempdir()), help="a disk, not memory (%(default)s)"
@@ -148,8 +151,13 @@ def measure_stored(args: argparse.Namespace, sizes: Sizes, stored: str) -> Itera
     """Load one expert, two whole runs and a conversion, of experts that are stored in one dtype."""
     dtype = DTYPES[args.dtype]
     expert, text = (count * dtype.itemsize for count in (sizes.expert_elements(), sizes.text_elements()))
+    small = expert - sizes.block_elements() * (dtype.itemsize - 1)
     wanted = (
         ("load", "loading one expert", expert, LOAD_LIMIT),
+        *(
+            (f"load-{how}", f"the same in {how}; size: a byte for each weight of the blocks", small, None)
+            for how in args.quantize
+        ),
         ("expert", "run, --offload expert; size: one expert + T5", expert + text, 1.0),
         ("none", "run, --offload none; size: both experts + T5", 2 * expert + text, None),
         ("convert", "conversion; size: the checkpoint as stored", sizes.byte_count(DTYPES[stored]), None),

@@ -18,12 +18,12 @@ from time import perf_counter
 from door import run_tool, tool_parser
 from claims.documents import replace_between
 from wan.commands import SOURCE_DIR
+from wan.gpus import EFFICIENCY, GPUS
 from wan.job import Job, prepare
 from wan.preview_colours import preview_colours
 from wan.request import parse_request
 from wan.runs import write_text_atomic
 from wan.sampling.price import price, published_size
-from wan.tune.options import EFFICIENCY, GPUS
 
 NAME = "measure_preview.py"
 PAGES = tuple(SOURCE_DIR / "docs" / f"previews-and-metadata{language}.md" for language in ("", ".zh"))
@@ -60,7 +60,7 @@ def _row(job: Job, *, repeats: int, device: str) -> str:
     shape = job.geometry.latent_shape()
     waits, writes, size = measured_seconds(job, repeats=repeats, device=device)
     plain = price(job.plan, published_size(job.config)).plain
-    step = plain.flops / len(job.plan.steps) / (GPUS[GPU] * EFFICIENCY)
+    step = plain.flops / len(job.plan.steps) / (GPUS[GPU].peak * EFFICIENCY)
     cells = (
         job.config.name,
         f"{job.geometry.width}*{job.geometry.height}",

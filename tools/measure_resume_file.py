@@ -18,12 +18,12 @@ from time import perf_counter
 from door import run_tool, tool_parser
 from claims.documents import replace_between
 from wan.commands import SOURCE_DIR
+from wan.gpus import EFFICIENCY, GPUS
 from wan.job import Job, prepare
 from wan.request import parse_request
 from wan.runs import write_text_atomic
 from wan.sampling.carried_size import carried_bytes, renewed_bytes
 from wan.sampling.price import price, published_size
-from wan.tune.options import EFFICIENCY, GPUS
 
 NAME = "measure_resume_file.py"
 PAGES = (SOURCE_DIR / "docs" / "reliability.md", SOURCE_DIR / "docs" / "reliability.zh.md")
@@ -65,7 +65,7 @@ def _row(name: str, size: str, job: Job, *, repeats: int, folder: Path) -> str:
     renewed = renewed_bytes(job.plan, denoiser, dtype_bytes=2)
     waits, writes = measured_seconds(count, renewed, repeats=repeats, folder=folder)
     full = price(job.plan, denoiser).plain
-    step = full.flops / len(job.plan.steps) / (GPUS[GPU] * EFFICIENCY)
+    step = full.flops / len(job.plan.steps) / (GPUS[GPU].peak * EFFICIENCY)
     cells = (
         name,
         size,

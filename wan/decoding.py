@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.errors import InvalidInput
+from wan.loading.files import experts_of
 from wan.loading.layouts import find_checkpoint_dir, open_checkpoint
 from wan.loading.models import load_vae
 from wan.models.devices import explained_out_of_memory, pick_device
@@ -66,7 +67,9 @@ def decode_to_file(
     refuse_result_file(path, config, overwrite=overwrite)
     recorded = found.about.get("checkpoint")
     named = ckpt_dir or (Path(recorded) if recorded else None)
-    checkpoint = open_checkpoint(config, find_checkpoint_dir(config, named))
+    folder = find_checkpoint_dir(config, named)
+    # no denoiser is read, so that their weights may be elsewhere
+    checkpoint = open_checkpoint(config, folder, replaced=tuple((expert, folder) for expert in experts_of(config)))
     channels = config.latent_channels
     if found.latents.ndim != 4 or found.latents.shape[0] != channels:
         raise InvalidInput(

@@ -152,19 +152,27 @@ def add_flags(groups: Groups, cls: type, *, leave_out: Collection[str] = ()) -> 
 
 
 def with_whole_paths(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:
-    """The same words, with every path that follows a flag for paths as one that means the same in every folder."""
-    takes_path = {
-        name for action in parser._actions if action.type in (Path, path_of) for name in action.option_strings
-    }
-    words, is_path = [], False
+    """The same words, with every path that follows a flag for paths as one that means the same in every folder.
+
+    A reader of another kind of text with a path in it has ``whole``, a function that makes that path whole.
+    """
+    makers: dict[str, Callable[[str], str]] = {}
+    for action in parser._actions:
+        whole_of = _whole_path if action.type in (Path, path_of) else getattr(action.type, "whole", None)
+        makers |= dict.fromkeys(action.option_strings, whole_of) if whole_of else {}
+    words, make = [], None
     for word in argv:
         name, equals, value = word.partition("=")
         if word.startswith("--"):
-            is_path = name in takes_path
-            words.append(f"{name}={Path(value).absolute()}" if is_path and equals else word)
+            make = makers.get(name)
+            words.append(f"{name}={make(value)}" if make and equals else word)
         else:
-            words.append(str(Path(word).absolute()) if is_path else word)
+            words.append(make(word) if make else word)
     return words
+
+
+def _whole_path(text: str) -> str:
+    return str(Path(text).absolute())
 
 
 def values_of(cls: type, args: argparse.Namespace) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from wan.device_kind import device_kind, refuse_machine
 from wan.errors import InvalidInput
 from wan.extension.task import ExtensionTask, extension_task
 from wan.image_input import Picture, image_path, open_picture
+from wan.job_weights import checked_weights, stored_as, weights_record
 from wan.limits import seed_notice
+from wan.loading.denoiser_files import Replaced
 from wan.loading.layouts import (
     Checkpoint,
     find_checkpoint_dir,
@@ -18,6 +20,7 @@ from wan.loading.layouts import (
     open_checkpoint,
     served_tasks,
 )
+from wan.loading.lora_files import LoraFile, lora_notices, refuse_misfits
 from wan.loading.prompt_length import cut_notices
 from wan.memory import refuse_large_language_model, refuse_prefetch, refuse_too_little_memory, text_bytes
 from wan.parallel.sharing import NOTHING, refuse_few_tokens, refuse_heads, refuse_sharing, sharing_of
@@ -44,7 +47,8 @@ class Job:
     """What a run works from. ``request`` names its task and its prompt; ``picture`` is opened once, and handed down.
 
     ``extending``: how the prompt is to be extended before the run. Once it is, ``extension`` says what came out, and
-    ``asked`` is the request as it was before.
+    ``asked`` is the request as it was before. ``loras``: the files that change its denoisers;
+    ``replaced``: those that stand in the place of their weights.
     """
 
     request: Request
@@ -57,6 +61,8 @@ class Job:
     extending: ExtensionTask | None = None
     extension: Extension | None = None
     asked: Request | None = None
+    loras: tuple[LoraFile, ...] = ()
+    replaced: Replaced = ()
 
     @property
     def image(self) -> "Image | None":
@@ -95,6 +101,7 @@ class Job:
             "batch_cfg": self.request.machine.batch_cfg,
             "compile": self.request.machine.compile,
             **({} if sharing == NOTHING else {"several_gpus": sharing.flags()}),
+            **weights_record(self.request.weights, self.loras, self.replaced),
         }
 
 
@@ -129,12 +136,14 @@ def prepare(
     extending = _extending(request, config, prompt, opened, notices)
     settings = _settings(request, config, notices, has_image=path is not None)
     folder = known_checkpoint_dir(config, request.ckpt_dir)
+    loras, replaced = checked_weights(request, config, folder)
     plan = plan_run(config, settings, geometry, ckpt_dir=folder)
     fewest = min(geometry.tokens(step.latent_frames) for step in plan.steps)
     refuse_few_tokens(sharing_of(request.machine), tokens=fewest)
     if request.machine.compile and plan.cache is not None and plan.cache.is_in_network:
         raise InvalidInput(COMPILED_CACHE.format(f"--cache {plan.cache.name}"))
     notices += shortcut_notices(settings)
+    notices += lora_notices(loras, settings)
     if device_kind(request.machine.device) != "cuda" and (said := seed_notice(request.seed, name="--base_seed")):
         notices.append(said)
     return Job(
@@ -146,6 +155,8 @@ def prepare(
         picture=opened,
         notices=(*notices, *plan.notices, *([plan.expectation] if plan.expectation else [])),
         extending=extending,
+        loras=loras,
+        replaced=replaced,
     )
 
 
@@ -164,12 +175,17 @@ def rerun(job: Job, *, enable_debug: bool | None = None) -> Request:
 def open_job_checkpoint(job: Job) -> Checkpoint:
     """The checkpoint that a job runs on, checked; ``CheckpointError`` says what is wrong with it, ``InvalidInput`` that
     this machine's memory cannot hold it."""
-    checkpoint = open_checkpoint(job.config, find_checkpoint_dir(job.config, job.request.ckpt_dir))
+    folder = find_checkpoint_dir(job.config, job.request.ckpt_dir)
+    checkpoint = open_checkpoint(job.config, folder, replaced=job.replaced)
     machine = job.request.machine
     refuse_heads(sharing_of(machine), heads=checkpoint.denoiser_size.num_heads)
-    refuse_prefetch(job.config, checkpoint.denoiser_size, machine)
+    quantize = stored_as(job.request.weights, job.replaced)
+    refuse_prefetch(job.config, checkpoint.denoiser_size, machine, quantize=quantize)
+    refuse_misfits(job.loras, checkpoint)
     text = 0 if machine.text_cache else text_bytes(checkpoint.path)
-    refuse_too_little_memory(job.config, checkpoint.denoiser_size, job.geometry, machine=machine, text=text)
+    refuse_too_little_memory(
+        job.config, checkpoint.denoiser_size, job.geometry, machine=machine, text=text, quantize=quantize
+    )
     return checkpoint
 
 

@@ -17,6 +17,7 @@ from wan.sampling.price import DenoiserSize
 
 GIB = 2**30
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+QUANTISED = {"fp8": 1, "int8": 1}
 _CGROUPS = Path("/sys/fs/cgroup")
 _LATENT_COPIES = 4  # the latents, two predictions and the sample before in the solver
 
@@ -43,10 +44,18 @@ class Need:
         return f"{self.weights / 1e9:.1f} GB for the weights of {what}{rest}"
 
 
-def need_of(config: TaskConfig, size: DenoiserSize, geometry: Geometry, *, machine: Machine, text: int = 0) -> Need:
+def need_of(
+    config: TaskConfig,
+    size: DenoiserSize,
+    geometry: Geometry,
+    *,
+    machine: Machine,
+    text: int = 0,
+    quantize: str = "none",
+) -> Need:
     """What sampling needs on the device that computes: one expert at a time, or all of them.
 
-    ``text``: bytes of the text encoder.
+    ``text``: bytes of the text encoder; ``quantize``: how the weights are stored.
     """
     width = BYTES[machine.dtype or config.param_dtype]
     together = machine.offload_for(config) == "none" or (machine.prefetch_gib and device_kind(machine.device) == "cpu")
@@ -55,19 +64,19 @@ def need_of(config: TaskConfig, size: DenoiserSize, geometry: Geometry, *, machi
     channels, frames, rows, columns = geometry.latent_shape()
     return Need(
         experts=experts,
-        weights=experts * size.block_weights * width,
+        weights=experts * expert_bytes(config, size, machine, quantize=quantize),
         activations=tokens * (2 * size.dim + size.ffn_dim) * width
         + _LATENT_COPIES * 4 * channels * frames * rows * columns,
         text=text,
     )
 
 
-def refuse_prefetch(config: TaskConfig, size: DenoiserSize, machine: Machine) -> None:
+def refuse_prefetch(config: TaskConfig, size: DenoiserSize, machine: Machine, *, quantize: str = "none") -> None:
     """``InvalidInput`` for a --prefetch_gib that no expert fits into, or where none is read during a run."""
     asked = machine.prefetch_gib
     if asked is None or asked == 0:
         return
-    offload, need = machine.offload_for(config), expert_bytes(config, size, machine)
+    offload, need = machine.offload_for(config), expert_bytes(config, size, machine, quantize=quantize)
     if not 0 < asked < math.inf:
         raise InvalidInput(
             f"--prefetch_gib {asked:g} must be 0 or more; give the GiB of host memory for the next expert"
@@ -82,9 +91,15 @@ def refuse_prefetch(config: TaskConfig, size: DenoiserSize, machine: Machine) ->
         )
 
 
-def expert_bytes(config: TaskConfig, size: DenoiserSize, machine: Machine) -> int:
-    """What the blocks of one expert take in memory, in the dtype that it computes in."""
-    return size.block_weights * BYTES[machine.dtype or config.param_dtype]
+def expert_bytes(config: TaskConfig, size: DenoiserSize, machine: Machine, *, quantize: str = "none") -> int:
+    """What the blocks of one expert take in memory, as they are stored."""
+    return block_bytes(size, machine.dtype or config.param_dtype, quantize)
+
+
+def block_bytes(size: DenoiserSize, dtype: str, quantize: str) -> int:
+    """The blocks' weights in a dtype, or quantised: one byte each, with less than a hundredth for scales. A GGUF file
+    has its own size; here it is taken for the smallest that is published, of two bits."""
+    return size.block_weights // 4 if quantize == "gguf" else size.block_weights * QUANTISED.get(quantize, BYTES[dtype])
 
 
 def why_no_room(need: int, *, most_gib: float | None) -> str | None:
@@ -108,10 +123,17 @@ def text_bytes(ckpt_dir: Path) -> int:
 
 
 def refuse_too_little_memory(
-    config: TaskConfig, size: DenoiserSize, geometry: Geometry, *, machine: Machine, text: int = 0
+    config: TaskConfig,
+    size: DenoiserSize,
+    geometry: Geometry,
+    *,
+    machine: Machine,
+    text: int = 0,
+    quantize: str = "none",
 ) -> None:
     """``InvalidInput`` with both figures for a run on the CPU that this machine's memory cannot hold."""
-    if reason := why_too_little(need_of(config, size, geometry, machine=machine, text=text), machine):
+    need = need_of(config, size, geometry, machine=machine, text=text, quantize=quantize)
+    if reason := why_too_little(need, machine):
         raise InvalidInput(
             f"{reason}; use another machine, a smaller model or --size, --offload expert or --dtype bfloat16 where "
             "they are not in use yet, or --ignore_memory_check to try it all the same"

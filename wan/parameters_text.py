@@ -18,7 +18,7 @@ from wan.job import Job, settings_record
 from wan.settings import SamplingSettings
 from wan.shortcuts import shortcut_label
 
-SAMPLERS: Mapping[str, str] = {"unipc": "UniPC", "dpm++": "DPM++ 2M"}
+SAMPLERS: Mapping[str, str] = {"unipc": "UniPC", "dpm++": "DPM++ 2M", "euler": "Euler"}
 _KEYWORD = re.compile(r"(Negative prompt|Steps)(?=:)", re.IGNORECASE)
 _PLAIN = shortcut_label({})
 _NEEDS_QUOTES = re.compile(r'[,:\n"]')
@@ -47,8 +47,15 @@ def _values(job: Job, seed: int) -> dict[str, str]:
         "Frames": str(geometry.pixel_frames),
         **({} if job.config.is_image_task else {"FPS": str(job.config.sample_fps)}),
         **({"Shortcuts": shortcuts} if shortcuts != _PLAIN else {}),
+        **_loras(job),
         "Version": f"Wan2.2 Shortcut {wan.__version__}",
     }
+
+
+def _loras(job: Job) -> dict[str, str]:
+    """As galleries read them: the name of each file and the beginning of its SHA-256."""
+    hashes = ", ".join(f"{lora.path.stem}: {lora.sha256[:12]}" for lora in job.loras)
+    return {"Lora hashes": _one_line(hashes)} if hashes else {}
 
 
 def _scales(settings: SamplingSettings) -> dict[str, str]:

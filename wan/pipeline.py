@@ -1,8 +1,8 @@
 """What the entry classes share: the official constructor, text encoding, sampling and decoding of one checkpoint."""
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import ClassVar, Unpack
 
 import torch
@@ -13,7 +13,8 @@ from wan.conditioned import TEXT_ONLY, Conditioning
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.limits import resolve_seed
-from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
+from wan.loading.layouts import Checkpoint
+from wan.loading.lora_files import lora_notices
 from wan.loading.models import check_weights, load_image_encoder
 from wan.loading.vocabulary import read_vocabulary
 from wan.models.attention import check_attention
@@ -28,7 +29,16 @@ from wan.parallel.crew import crew_of
 from wan.parallel.official import official_team
 from wan.parallel.team import Team
 from wan.pipeline_args import SamplingArgs
-from wan.pipeline_checks import at_least, checked_texts, input_notices, refuse_offload, refuse_other_entry, warn
+from wan.pipeline_checks import (
+    at_least,
+    checked_loras,
+    checked_texts,
+    input_notices,
+    opened_for,
+    refuse_offload,
+    refuse_other_entry,
+    warn,
+)
 from wan.pipeline_parts import Parts
 from wan.planning.choose import plan_run
 from wan.sampling.completion import Completion, completion_for
@@ -43,6 +53,7 @@ from wan.sampling.snapshot import Snapshot
 from wan.sampling.solvers import Solver, make_solver
 from wan.settings import settings_from
 from wan.shortcuts import ShortcutArgs, shortcuts_from
+from wan.weight_options import WeightOptions
 
 CPU = torch.device("cpu")
 
@@ -74,33 +85,34 @@ class Pipeline:
         vae_tiling: bool = False,
         text_cache: Path | None = None,
         prefetch_gib: float | None = None,
+        weights: WeightOptions = WeightOptions(),
         team: Team | None = None,
     ) -> None:
         """The first ten parameters are the official ones; ``device`` and ``dtype`` override the automatic choice.
 
-        ``checkpoint``: an opened one instead of ``checkpoint_dir``. ``offload`` (none, expert, group) overrides
-        ``offload_model`` of every ``generate``; ``text_cache``: a folder; ``engine``: how forwards are computed;
-        ``prefetch_gib``: see ``may_prefetch``; ``team``: the processes that share the work, instead of ``rank``,
-        ``use_sp`` and the two ``fsdp``. ``init_on_cpu`` and ``convert_model_dtype`` change nothing.
-        Raises ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
+        ``checkpoint``: an opened one. ``offload`` (none, expert, group) overrides ``offload_model`` of ``generate``;
+        ``text_cache``: a folder; ``engine``: how forwards are computed; ``prefetch_gib``: see ``may_prefetch``;
+        ``weights``: LoRA files, and how weights are stored; ``team``: the processes that share the work, instead of
+        ``rank``, ``use_sp``, ``*_fsdp``. ``init_on_cpu`` and ``convert_model_dtype`` change nothing. Raises
+        ``CheckpointError`` for a directory that lacks something, ``InvalidInput`` for what cannot be done.
         """
         refuse_other_entry(config, self.entry)
         self.config, self.forward_counter = config, ForwardCounter()
+        self._engine, self._turn, self._asked_offload, self._offload = engine, Lock(), offload, offload or "expert"
         self.device = pick_device(device or (f"cuda:{device_id}" if torch.cuda.is_available() else None))
         self.dtype = DTYPES[dtype or config.param_dtype]
         refuse_offload(offload, self.device)
         check_attention(attention, device=self.device, dtype=self.dtype)
         engine.check(self.device, offload=offload)
         self.team = team or official_team(rank, t5_fsdp, dit_fsdp, use_sp, device=self.device)
-        self._checkpoint = checkpoint or open_checkpoint(config, find_checkpoint_dir(config, checkpoint_dir))
+        self._checkpoint = checkpoint or opened_for(config, checkpoint_dir, weights)
         check_weights(self._checkpoint)
         self._crew = crew_of(self.team, heads=self._checkpoint.denoiser_size.num_heads)
+        self._loras = checked_loras(weights, self._checkpoint, self.device, self._crew.is_spread, engine.compile)
         parts = Parts(self._checkpoint, self.team, self._crew, self.dtype, self.device)
         self._texts = parts.texts(CPU if t5_cpu else self.device, cache_dir=text_cache)
         self._vae = parts.vae(tiling=vae_tiling)
-        self._experts = parts.experts(attention=attention, prefetch_gib=prefetch_gib)
-        self._asked_offload, self._offload = offload, offload or "expert"
-        self._engine, self._turn = engine, threading.Lock()
+        self._experts = parts.experts(attention, prefetch_gib, loras=self._loras, weights=weights)
 
     def encode(self, prompt: str, negative_prompt: str = "", *, offload: str | None = None) -> Contexts:
         """Text embeddings (1, T, D) per branch; an empty negative prompt means the task's default one.
@@ -249,7 +261,11 @@ class Pipeline:
             has_image=image is not None,
         )
         plan = plan_run(self.config, settings, geometry, ckpt_dir=self._checkpoint.path)
-        for notice in (*plan.notices, *input_notices(self._texts, self.device, texts, seed)):
+        for notice in (
+            *lora_notices(self._loras, settings),
+            *plan.notices,
+            *input_notices(self._texts, self.device, texts, seed),
+        ):
             warn(notice)
         conditioning = self.conditioning(image, geometry)
         contexts = self.encode(*texts.values(), offload=offload)

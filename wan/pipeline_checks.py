@@ -8,15 +8,20 @@ import torch
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
 from wan.limits import seed_notice
+from wan.loading.denoiser_files import find_denoisers, is_gguf
+from wan.loading.layouts import Checkpoint, find_checkpoint_dir, open_checkpoint
+from wan.loading.lora_files import LoraFile, open_loras, refuse_misfits
 from wan.loading.prompt_length import notices_of
 from wan.loading.text_source import TextSource
 from wan.machine import OFFLOADS, Machine
-from wan.memory import why_no_room
+from wan.memory import block_bytes, why_no_room
 from wan.models.attention import check_attention
 from wan.models.devices import DTYPES
 from wan.models.engine import check_compile
 from wan.sampling.price import DenoiserSize
 from wan.texts import checked_prompt
+from wan.weight_options import WeightOptions
+from wan.weight_rules import refuse_weights
 
 
 def at_least(published: torch.dtype, asked: torch.dtype) -> torch.dtype:
@@ -36,6 +41,24 @@ def refuse_offload(offload: str | None, device: torch.device) -> None:
         raise InvalidInput(f"offload {offload!r} is unknown; choose one of {', '.join(OFFLOADS)}")
     if offload == "group" and device.type == "cpu":
         raise InvalidInput("--offload group moves blocks from host memory to a GPU, and --device is cpu; use expert")
+
+
+def opened_for(config: TaskConfig, ckpt_dir: str | None, options: WeightOptions) -> Checkpoint:
+    """The checkpoint of a pipeline, whose denoisers may be in single files; raises as ``open_checkpoint``."""
+    folder = find_checkpoint_dir(config, ckpt_dir)
+    return open_checkpoint(config, folder, replaced=find_denoisers(options, config, folder))
+
+
+def checked_loras(
+    options: WeightOptions, checkpoint: Checkpoint, device: torch.device, is_spread: bool, compiled: bool
+) -> tuple[LoraFile, ...]:
+    """The LoRA files of a pipeline, which fit its checkpoint; ``InvalidInput`` for those that do not, and for weights
+    that cannot be stored as asked."""
+    has_gguf = any(is_gguf(path) for _, path in checkpoint.replaced)
+    refuse_weights(options, kind=device.type, has_gguf=has_gguf, is_spread=is_spread, compiled=compiled)
+    loras = open_loras(options, checkpoint.config)
+    refuse_misfits(loras, checkpoint)
+    return loras
 
 
 def refuse_engine(machine: Machine, config: TaskConfig, device: torch.device) -> None:
@@ -62,14 +85,16 @@ def input_notices(source: TextSource, device: torch.device, texts: Mapping[str, 
     ]
 
 
-def may_prefetch(asked_gib: float | None, size: DenoiserSize, dtype: torch.dtype, device: torch.device) -> bool:
+def may_prefetch(
+    asked_gib: float | None, size: DenoiserSize, dtype: torch.dtype, quantize: str, device: torch.device
+) -> bool:
     """Whether the next expert is read before its turn; where it has no room, that is said.
 
     ``asked_gib``: host memory for it. None: what is free, and nothing on a CPU, whose one memory holds both then.
     """
     if asked_gib == 0 or (asked_gib is None and device.type == "cpu"):
         return False
-    reason = why_no_room(size.block_weights * dtype.itemsize, most_gib=asked_gib)
+    reason = why_no_room(block_bytes(size, str(dtype).removeprefix("torch."), quantize), most_gib=asked_gib)
     if reason:
         warn(reason)
     return reason is None

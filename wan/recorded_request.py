@@ -5,7 +5,7 @@ never run. What would write somewhere, or would switch a check off, is left out 
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from wan.flags import Groups, make_parser
 from wan.job import Job
 from wan.request import Request, add_request_flags, request_of
 from wan.runs import load_record
+from wan.runs.record import LORA_HASHES, lora_hashes
 from wan.shortcuts import Shortcuts, is_budget
 from wan.untrusted.json_text import read_json_object
 from wan.untrusted.refusal import Refused, shown
+from wan.weight_options import Lora
 
 FLAG = "--from"
 _DOOR = "generate.py"
@@ -31,11 +33,13 @@ _OWN_MACHINE: Mapping[str, Any] = {"text_cache": None, "ignore_memory_check": Fa
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recorded:
-    """``request`` of the file at ``path``, without its places to write to; ``image_sha256`` of its picture."""
+    """``request`` of the file at ``path``, without its places to write to; ``image_sha256`` of its picture,
+    ``lora_sha256`` of its LoRA files, one after the other."""
 
     path: Path
     request: Request
     image_sha256: str | None
+    lora_sha256: str | None = None
 
     def argv_beside(self, given: Request) -> list[str]:
         """The flags of the file, to stand before those that were given. A budget and single shortcuts exclude each
@@ -47,7 +51,7 @@ class Recorded:
     def refuse_missing(self, asked: Request) -> None:
         """``InvalidInput`` for a recorded path that is not here, unless ``asked`` has another one."""
         for name, (flag, path) in _paths(self.request).items():
-            if path is not None and _paths(asked)[name][1] == path and not path.exists():
+            if path is not None and _paths(asked).get(name, ("", None))[1] == path and not path.exists():
                 raise InvalidInput(
                     f"{FLAG} {self.path}: its {flag} {shown(path)} is not here; give {flag} beside it, with the place "
                     "on this machine"
@@ -55,10 +59,12 @@ class Recorded:
 
     def notices(self, job: Job) -> list[str]:
         """What is not as it was when the file was made."""
-        picture = job.picture
-        if picture is None or self.image_sha256 is None or picture.sha256 == self.image_sha256:
-            return []
-        return [f"--image {job.request.image} is another picture than the one that {self.path} was made from"]
+        picture, found = job.picture, []
+        if picture is not None and self.image_sha256 not in (None, picture.sha256):
+            found.append(f"--image {job.request.image} is another picture than the one that {self.path} was made from")
+        if job.loras and self.lora_sha256 not in (None, " ".join(lora.sha256 for lora in job.loras)):
+            found.append(f"the LoRA files are others than those that {self.path} was made with")
+        return found
 
 
 def recorded_request(path: Path) -> Recorded:
@@ -68,9 +74,14 @@ def recorded_request(path: Path) -> Recorded:
     command = settings.get("command")
     if not isinstance(command, str):
         raise InvalidInput(f"{FLAG} {path}: it carries settings of another program, without a command of this one")
-    image = settings.get("image_sha256")
+    image, loras = settings.get("image_sha256"), settings.get(LORA_HASHES)
     request = _own_places(_request(path, _words(path, command)))
-    return Recorded(path=path, request=request, image_sha256=image if isinstance(image, str) else None)
+    return Recorded(
+        path=path,
+        request=request,
+        image_sha256=image if isinstance(image, str) else None,
+        lora_sha256=loras if isinstance(loras, str) else None,
+    )
 
 
 def _settings(path: Path) -> Mapping[str, Any]:
@@ -86,7 +97,16 @@ def _settings(path: Path) -> Mapping[str, Any]:
 
         return read_settings(path)
     inner = record.get("settings")
-    return record | ({"image_sha256": inner.get("image_sha256")} if isinstance(inner, dict) else {})
+    if not isinstance(inner, dict):
+        return record
+    return record | {"image_sha256": inner.get("image_sha256"), LORA_HASHES: _hashes(inner)}
+
+
+def _hashes(settings: Mapping[str, Any]) -> str | None:
+    """Of the LoRA files in somebody's record; None for none, and for what is no such list."""
+    loras = settings.get("loras")
+    is_list = isinstance(loras, list) and all(isinstance(one, dict) and "sha256" in one for one in loras)
+    return lora_hashes(settings) if loras and is_list else None
 
 
 def _words(path: Path, command: str) -> list[str]:
@@ -126,8 +146,17 @@ def _own_places(request: Request) -> Request:
 
 def _paths(request: Request) -> dict[str, tuple[str, Path | None]]:
     """What a request reads, with its flags."""
+    loras = {f"{flag} {place}": (f"--{flag}", lora.path) for flag, place, lora in _loras(request)}
     return {
         "ckpt_dir": ("--ckpt_dir", request.ckpt_dir),
         "image": ("--image", request.image),
         "plan": ("--plan", request.shortcuts.plan),
+        **loras,
+        **{flag: (flag, path) for flag, path in request.weights.denoiser_files.items()},
     }
+
+
+def _loras(request: Request) -> Iterator[tuple[str, int, Lora]]:
+    for flag in ("lora", "lora_high", "lora_low"):
+        for place, lora in enumerate(getattr(request.weights, flag)):
+            yield flag, place, lora

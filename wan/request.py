@@ -21,6 +21,8 @@ from wan.prompt_extension import PromptExtension
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.shortcuts import GROUP as SHORTCUTS
 from wan.shortcuts import Shortcuts, add_shortcut_flags, shortcuts_as_argv, shortcuts_of
+from wan.weight_options import GROUP as WEIGHTS
+from wan.weight_options import WeightOptions
 
 WHAT, SAMPLING, OUTPUT, DEBUG = "what to generate", "sampling", "output", "debug"
 DEFAULT_OUTPUT_DIR = Path("outputs")
@@ -93,7 +95,12 @@ class Request:
         read=int,
         metavar="SEED",
     )
-    sample_solver: str = flag("unipc", "the multistep solver (%(default)s)", group=SAMPLING, choices=SOLVER_NAMES)
+    sample_solver: str = flag(
+        "unipc",
+        "the solver (%(default)s); euler is what LoRAs for few steps are made for",
+        group=SAMPLING,
+        choices=SOLVER_NAMES,
+    )
     sample_steps: int | None = flag(
         None,
         "denoising steps; default: the task's",
@@ -116,6 +123,7 @@ class Request:
     )
     extension: PromptExtension = PromptExtension()
     shortcuts: Shortcuts = Shortcuts()
+    weights: WeightOptions = WeightOptions()
     machine: Machine = Machine()
     output_dir: Path = flag(
         DEFAULT_OUTPUT_DIR, "one folder per run is made in here (%(default)s)", group=OUTPUT, read=Path, metavar="DIR"
@@ -170,8 +178,8 @@ class Request:
 
     def argv(self) -> list[str]:
         """The flags that ``parse_request`` reads back as this request."""
-        parts = (argv_of(self.extension), shortcuts_as_argv(self.shortcuts), machine_as_argv(self.machine))
-        return [*argv_of(self), *(word for part in parts for word in part)]
+        parts = (argv_of(self.extension), shortcuts_as_argv(self.shortcuts), argv_of(self.weights))
+        return [*argv_of(self), *(word for part in parts for word in part), *machine_as_argv(self.machine)]
 
     def lasting(self, *, seed: int) -> "Request":
         """The same request from any folder, with the seed that was drawn or given."""
@@ -185,6 +193,7 @@ class Request:
             debug_output_dir=_anywhere(self.debug_output_dir),
             machine=replace(self.machine, text_cache=_anywhere(self.machine.text_cache)),
             shortcuts=replace(self.shortcuts, plan=_anywhere(self.shortcuts.plan)),
+            weights=self.weights.lasting(),
         )
 
     def command(self, *, seed: int) -> str:
@@ -200,10 +209,11 @@ class Request:
 
 def add_request_flags(groups: Groups, *, leave_out: Collection[str] = ()) -> None:
     """Every flag of a request."""
-    groups.order(WHAT, EXTENSION, SAMPLING, SHORTCUTS, MACHINE, SEVERAL, OUTPUT, DEBUG)
+    groups.order(WHAT, EXTENSION, SAMPLING, SHORTCUTS, WEIGHTS, MACHINE, SEVERAL, OUTPUT, DEBUG)
     add_flags(groups, Request, leave_out=leave_out)
     add_flags(groups, PromptExtension, leave_out=leave_out)
     add_shortcut_flags(groups)
+    add_flags(groups, WeightOptions, leave_out=leave_out)
     add_machine_flags(groups)
 
 
@@ -213,6 +223,7 @@ def request_of(args: argparse.Namespace) -> Request:
         **values_of(Request, args),
         extension=PromptExtension(**values_of(PromptExtension, args)),
         shortcuts=shortcuts_of(args),
+        weights=WeightOptions(**values_of(WeightOptions, args)),
         machine=machine_of(args),
     )
 

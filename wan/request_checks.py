@@ -16,6 +16,8 @@ def checked_request(request: Request) -> Request:
     paths = {"ckpt_dir": request.ckpt_dir, "image": request.image, "save_file": request.save_file}
     paths |= {"output_dir": request.output_dir, "debug_output_dir": request.debug_output_dir}
     paths |= {"text_cache": request.machine.text_cache, "plan": request.shortcuts.plan}
+    for _, lora in request.weights.loras:
+        check_path(lora.path, name="--lora")
     for name, path in paths.items():
         check_path(path, name=f"--{name}")
     if request.machine.text_cache:

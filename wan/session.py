@@ -97,6 +97,7 @@ class Session:
             vae_tiling=machine.vae_tiling,
             text_cache=machine.text_cache,
             prefetch_gib=machine.prefetch_gib,
+            weights=job.request.weights,
             team=team,
         )
         self._image = job.image

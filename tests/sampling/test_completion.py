@@ -63,7 +63,7 @@ def test_repeat_order_contiguity_and_batch(latent_frames: int, order: list[int],
     assert state.solver.denoised().shape == state.latents.shape
 
 
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 @pytest.mark.parametrize("latent_frames", [13, 12])
 def test_improved_keeps_kept_frames_and_gives_filled_ones_their_own_noise(solver: str, latent_frames: int) -> None:
     plan = half_frame_plan(latent_frames, solver)
@@ -129,7 +129,7 @@ def test_nothing_happens_when_the_count_is_right() -> None:
 
 
 @pytest.mark.parametrize("completion", [name for name in COMPLETIONS if name != "follow"])
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 def test_gradients_flow_through_completion(completion: str, solver: str) -> None:
     plan = half_frame_plan(13, solver, completion)
     first, second = plan.stages

@@ -39,7 +39,7 @@ def fitted(plan: Plan, weights: list[LinearUpdate]) -> Plan:
     return replace(plan, solver=FITTED, steps=steps)
 
 
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 def test_a_fit_on_all_steps_is_the_solver_itself(solver: str) -> None:
     plan, noise, contexts = toy_plan(solver=solver), toy_noise(4), toy_contexts(4)
     recorder = Recorder()
@@ -48,7 +48,7 @@ def test_a_fit_on_all_steps_is_the_solver_itself(solver: str) -> None:
     assert torch.allclose(again, plain, atol=1e-4)
 
 
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 def test_the_weights_of_a_solver_are_those_of_the_exact_solution(solver: str) -> None:
     plan, recorder = toy_plan(solver=solver), Recorder()
     run_toy(plan, toy_noise(4), toy_contexts(4), observers=[recorder])

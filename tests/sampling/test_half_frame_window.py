@@ -100,7 +100,7 @@ def state_after(plan: Plan, steps: int) -> SamplerState:
     return state
 
 
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 def test_leaving_frames_out_is_the_run_that_never_had_them(solver: str) -> None:
     plan = replace(made(half_frame_start=4), solver=solver)
     plan = replace(plan, steps=tuple(replace(step, restarts=False) for step in plan.steps))
@@ -159,7 +159,7 @@ def test_another_expert_inherits_no_difference() -> None:
     assert state.expert is Expert.LOW_NOISE and state.delta is None
 
 
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 def test_a_window_of_no_steps_is_the_plain_run_bit_for_bit(solver: str) -> None:
     settings = replace(SETTINGS, solver=solver)
     plain = run(make_plan(settings, GEOMETRY))
@@ -184,7 +184,7 @@ def test_the_first_steps_are_the_plain_runs_and_kept_frames_keep_their_noise() -
 
 
 @pytest.mark.parametrize("mode", ["reuse", "decay", "cond"])
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 @pytest.mark.parametrize("cache", [{}, {"cache": "taylor", "cache_interval": 2}])
 def test_truncated_guidance_lives_through_both_changes(mode: str, solver: str, cache: dict[str, Any]) -> None:
     """All but the first high-noise steps reuse a D that was measured before the frames left."""

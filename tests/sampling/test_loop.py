@@ -95,7 +95,7 @@ def test_batched_passes_equal_single_ones() -> None:
 @pytest.mark.parametrize("evaluate", [one_by_one, batched])
 @pytest.mark.parametrize(
     ("solver", "mode", "completion"),
-    list(product(["unipc", "dpm++"], [None, *TRUNCATION_MODES], [None, *COMPLETIONS])),
+    list(product(["unipc", "dpm++", "euler"], [None, *TRUNCATION_MODES], [None, *COMPLETIONS])),
 )
 def test_planned_forwards_are_the_counted_ones(
     solver: str, mode: str | None, completion: str | None, evaluate: Evaluate

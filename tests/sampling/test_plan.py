@@ -148,7 +148,7 @@ def test_policy_names_match_the_registries() -> None:
         ({"steps": 0}, "--sample_steps 0 must be at least 1"),
         ({"shift": 0.0}, "--sample_shift 0 must be greater than 0"),
         ({"shift": float("nan")}, "--sample_shift nan must be greater than 0"),
-        ({"solver": "euler"}, "--sample_solver 'euler' is unknown; choose one of unipc, dpm"),
+        ({"solver": "heun"}, "--sample_solver 'heun' is unknown; choose one of unipc, dpm"),
         ({"cfg_truncate_steps": -1}, "--cfg_truncate_steps -1 must be 0"),
         ({"cfg_truncate_mode": "none"}, "--cfg_truncate_mode 'none' is unknown"),
         ({"frame_completion": "magic"}, "--frame_completion 'magic' is unknown"),

@@ -22,7 +22,7 @@ def test_every_recorded_grid_is_bit_equal(data_dir: Path) -> None:
         assert list(grid.timesteps) == recorded[f"{name}.timesteps"].tolist(), name
 
 
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 @pytest.mark.parametrize("shift", [1.0, 5.0, 12.0])
 def test_any_step_count_gives_falling_sigmas(solver: str, shift: float) -> None:
     for steps in [*range(1, 130), 500, 999]:

@@ -46,7 +46,7 @@ def test_trajectory_equals_the_official_one(data_dir: Path, solver: str, steps: 
         assert torch.allclose(latents, expected[step.index][None], atol=1e-4)
 
 
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 92, 120])
 def test_awkward_step_counts_run_to_a_finite_end(solver: str, steps: int) -> None:
     plan = plan_of(solver, steps, 12.0)
@@ -76,7 +76,7 @@ def test_restart_equals_a_fresh_solver_at_that_step(solver: str) -> None:
     assert torch.equal(latents, other)
 
 
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 @pytest.mark.parametrize("switch", [1, 2, 7, 13])
 def test_mapped_history_equals_a_run_that_always_had_the_frames(solver: str, switch: int) -> None:
     plan = plan_of(solver, 20, 12.0)
@@ -96,7 +96,7 @@ def test_mapped_history_equals_a_run_that_always_had_the_frames(solver: str, swi
     assert torch.equal(short, full)
 
 
-@pytest.mark.parametrize("solver", ["unipc", "dpm++"])
+@pytest.mark.parametrize("solver", ["unipc", "dpm++", "euler"])
 def test_denoised_is_x_minus_sigma_v(solver: str) -> None:
     plan = plan_of(solver, 20, 12.0)
     latents = torch.randn(1, 4, 2, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -104,3 +104,15 @@ def test_denoised_is_x_minus_sigma_v(solver: str) -> None:
     adapter = make_solver(plan)
     adapter.step(latents, velocity, plan.steps[0])
     assert torch.allclose(adapter.denoised(), latents - plan.steps[0].sigma * velocity, atol=1e-6)
+
+
+def test_euler_is_a_straight_step_without_a_history() -> None:
+    plan = plan_of("euler", 4, 12.0)
+    assert plan.sigmas[0] == 1.0 and plan.timesteps[0] == 1000
+    solver, latents = make_solver(plan), torch.ones(1, 2, 3, 2, 2)
+    for step in plan.steps:
+        made = solver.step(latents, 2 * latents, step)
+        torch.testing.assert_close(made, latents + (step.sigma_next - step.sigma) * 2 * latents)
+        torch.testing.assert_close(solver.denoised(), latents - step.sigma * 2 * latents)
+        solver.restart()
+        latents = made

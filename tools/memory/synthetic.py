@@ -47,6 +47,10 @@ class Sizes:
         one, two = (_elements(denoiser_shapes(replace(self, layers=layers))) for layers in (1, 2))
         return one + (self.layers - 1) * (two - one)
 
+    def block_elements(self) -> int:
+        """The matrices of all blocks, which quantisation makes small."""
+        return self.layers * (8 * self.dim**2 + 2 * self.dim * self.ffn_dim)
+
     def text_elements(self) -> int:
         return _elements(text_shapes(self))
 

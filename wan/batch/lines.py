@@ -14,6 +14,7 @@ from wan.request import Request, add_request_flags, request_of
 from wan.texts import check_path, path_of
 from wan.untrusted.json_text import parse_json
 from wan.untrusted.refusal import Refused
+from wan.weight_options import lora_beside, lora_of
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 NOT_IN_A_BATCH = ("output_dir", "save_file", "overwrite", "debug_output_dir")
@@ -21,7 +22,7 @@ NOT_IN_A_BATCH = ("output_dir", "save_file", "overwrite", "debug_output_dir")
 OF_THE_WORKER = ("device", "ignore_memory_check")
 """Fields that say where a worker runs, and nothing of what is made."""
 _MOST_NUMBERS = 20
-_NESTED = ("shortcuts", "machine")
+_NESTED = ("shortcuts", "weights", "machine")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +126,8 @@ class LineReader:
         texts = [part if isinstance(part, str) else as_text(part)[0] for part in parts]
         if action.type is path_of or action.type is Path:
             texts = [str(_beside(self._path, text)) for text in texts]
+        elif action.type is lora_of:
+            texts = [lora_beside(self._path.parent, text) for text in texts]
         if action.nargs:
             return [option, *texts]
         if len(texts) > 1 and action.dest != "size":
@@ -176,7 +179,7 @@ def _fields(line: str) -> Mapping[str, Any]:
 
 
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields with those of ``shortcuts`` and ``machine`` among them."""
+    """The fields with those of ``shortcuts``, ``weights`` and ``machine`` among them."""
     found = {name: value for name, value in fields.items() if name not in _NESTED}
     for name in _NESTED:
         nested = fields.get(name, {})

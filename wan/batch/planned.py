@@ -18,6 +18,8 @@ from wan.batch.segments import Entry
 from wan.commands import program
 from wan.errors import InvalidInput, WanError
 from wan.job import Job, open_job_checkpoint, prepare
+from wan.job_weights import weights_record
+from wan.loading.lora_files import loras_digest
 from wan.machine import Machine
 from wan.parallel.sharing import NOTHING, refuse_without_team, sharing_of
 from wan.request import DEFAULT_OUTPUT_DIR, Request, parse_request
@@ -25,6 +27,7 @@ from wan.request_checks import checked_request
 from wan.runs.folders import prompt_slug
 from wan.sampling.price import DenoiserSize, PriceTag, price, published_size
 from wan.sampling.table import plan_record
+from wan.weight_options import WeightOptions
 
 _KEY_LETTERS = 16
 
@@ -113,7 +116,7 @@ class Planner:
             tag=price(job.plan, self._size(job)),
             session=session,
             group=group_of(job, session),
-            image=job.picture.sha256 if job.picture else "",
+            image=(job.picture.sha256 if job.picture else "") + loras_digest(job.loras),
             notices=job.notices,
         )
 
@@ -155,7 +158,9 @@ def without_place(machine: Machine) -> Machine:
 def session_of(job: Job) -> str:
     """What requests have in common that the same loaded models can make."""
     machine = without_place(job.request.machine)
-    return digest([job.config.name, job.request.ckpt_dir, *astuple(machine)])
+    options = job.request.weights
+    own = [astuple(options), weights_record(options, job.loras, job.replaced)] if options != WeightOptions() else []
+    return digest([job.config.name, job.request.ckpt_dir, *astuple(machine), *own])
 
 
 def group_of(job: Job, session: str) -> str:

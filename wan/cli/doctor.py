@@ -8,6 +8,7 @@ from wan.commands import command_line
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
 from wan.flags import Parser, make_parser
+from wan.loading.file_doctor import examine_file
 
 if TYPE_CHECKING:
     from wan.loading.doctor import Diagnosis
@@ -18,13 +19,17 @@ Check a checkpoint folder in seconds: what it is, which tasks it serves, all tha
     {command_line("doctor")} --ckpt_dir ./Wan2.2-T2V-A14B --task t2v-A14B
 
 Reads config files, tokenizer, headers and the small tensors (for NaN and infinity), and some KiB of every weight file
-of two experts; with --read_all every number of every weight file. Exit code 0: healthy; 2: problems.
+of two experts; with --read_all every number of every weight file. Exit code 0: healthy; 2: problems. Of one file (a
+LoRA, a GGUF file, a single safetensors file) it says what it is, which tasks it fits, and how it is given.
 """
 
 
 def main(argv: Sequence[str]) -> int:
     """Exit codes: 0 healthy, 2 problems or bad input."""
     given = build_parser().parse_args(argv)
+    if report := examine_file(given.ckpt_dir):
+        print("\n".join(report.lines))
+        return 0 if report.is_usable else 2
     from wan.loading.doctor import diagnose  # takes seconds that --help need not wait for
 
     try:
@@ -58,7 +63,9 @@ def print_diagnosis(diagnosis: "Diagnosis") -> None:
 
 def build_parser() -> Parser:
     parser = make_parser("doctor", DESCRIPTION)
-    parser.add_argument("--ckpt_dir", type=Path, required=True, help="checkpoint folder, of either layout")
+    parser.add_argument(
+        "--ckpt_dir", type=Path, required=True, help="checkpoint folder, of either layout, or one weight file"
+    )
     parser.add_argument("--task", choices=sorted(WAN_CONFIGS), help="default: the task that the model fits")
     parser.add_argument("--read_all", action="store_true", help="look for NaN and infinity in all weights (minutes)")
     return parser

@@ -8,7 +8,9 @@ from pathlib import Path
 from wan.commands import command_line
 from wan.errors import InvalidInput
 from wan.flags import Groups, Parser, make_parser
+from wan.footprint import estimate_lines
 from wan.job import Job, cut_texts, open_job_checkpoint, prepare
+from wan.job_weights import stored_as
 from wan.loading.layouts import find_checkpoint_dir
 from wan.loading.vocabulary import read_vocabulary
 from wan.memory import BYTES, need_of, refuse_prefetch, why_too_little
@@ -95,7 +97,8 @@ def build_parser() -> Parser:
 
 def dry_run(job: Job, *, nproc: int | None = None) -> None:
     """Print the plan and its price; no weight is loaded, not even torch is imported. ``nproc``: GPUs to price it on."""
-    machine, notices = job.request.machine, list(job.notices)
+    machine, notices, checkpoint = job.request.machine, list(job.notices), None
+    quantize = stored_as(job.request.weights, job.replaced)
     if job.request.ckpt_dir or job.config.bundled_checkpoint:
         checkpoint = open_job_checkpoint(job)
         size = checkpoint.denoiser_size
@@ -103,9 +106,10 @@ def dry_run(job: Job, *, nproc: int | None = None) -> None:
     else:
         size = published_size(job.config)
         refuse_heads(sharing_of(machine), heads=size.num_heads)
-        refuse_prefetch(job.config, size, machine)
+        refuse_prefetch(job.config, size, machine, quantize=quantize)
         # only a notice: without a checkpoint a plan is priced, perhaps for another machine
-        reason = why_too_little(need_of(job.config, size, job.geometry, machine=machine), machine)
+        need = need_of(job.config, size, job.geometry, machine=machine, quantize=quantize)
+        reason = why_too_little(need, machine)
         notices += [reason] if reason else []
     tag = price(job.plan, size)
     if job.extending is not None:
@@ -114,6 +118,15 @@ def dry_run(job: Job, *, nproc: int | None = None) -> None:
         *notices,
         format_plan(job.plan),
         format_price(tag),
+        *estimate_lines(
+            job.plan,
+            job.config,
+            size,
+            machine,
+            job.request.weights,
+            replaced=job.replaced,
+            checkpoint=checkpoint,
+        ),
         *_gpu_lines(job, size, nproc),
         *_resume_line(job, size),
     )

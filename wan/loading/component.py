@@ -16,31 +16,38 @@ from wan.loading.weights import Weights
 from wan.untrusted.refusal import shown
 
 Model = TypeVar("Model", bound=nn.Module)
+Change = Callable[[str, Tensor], Tensor]
+"""What a parameter becomes on its way from its file into the model, by its name."""
 
 _SHOWN_NAMES = 3
 
 
 class Spread(Protocol):
-    """Where the parameters of a model go."""
+    """Where the parameters of a model go, and how they are stored there."""
 
-    def split(self, model: nn.Module) -> None:
-        """Prepare the empty model."""
+    def split(self, model: nn.Module, dtype: torch.dtype) -> None:
+        """Prepare the empty model, which is to compute in ``dtype``."""
 
-    def place(self, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    def place(self, name: str, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
         """What the model gets for a parameter that was read; ``like`` is its empty one."""
 
 
 class Whole:
     """All of them to one device."""
 
-    def split(self, model: nn.Module) -> None:
+    def split(self, model: nn.Module, dtype: torch.dtype) -> None:
         pass
 
-    def place(self, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    def place(self, name: str, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
         return tensor.to(device=device, dtype=dtype)
 
 
 WHOLE = Whole()
+
+
+def as_stored(name: str, tensor: Tensor) -> Tensor:
+    """No change."""
+    return tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,19 +82,22 @@ class Component(Generic[Model]):
         """The model on ``device``, for inference; at most one tensor is in memory beside it."""
         return self.prepare(dtype=dtype, spread=spread)(device)
 
-    def prepare(self, *, dtype: torch.dtype, spread: Spread = WHOLE) -> Callable[[torch.device], Model]:
+    def prepare(
+        self, *, dtype: torch.dtype, spread: Spread = WHOLE, change: Change = as_stored
+    ) -> Callable[[torch.device], Model]:
         """``build`` in two steps: the checked empty model is made now, and the result reads its weights, once, in any
         thread (making one in a thread would disturb other modules made meanwhile)."""
-        return functools.partial(self._fill, self.check(), dtype, spread)
+        return functools.partial(self._fill, self.check(), dtype, spread, change)
 
     def read(self, source: Source, shape: torch.Size) -> Tensor:
         """One parameter in its stored dtype and the model's shape."""
         # reshape: the official code writes some vectors with axes of length one
-        return source.pick(self.weights.read(source.name)).reshape(shape)
+        tensor = source.pick(self.weights.read(source.name))
+        return tensor if tensor.numel() != shape.numel() else tensor.reshape(shape)  # quantised blocks stay as they are
 
-    def _fill(self, model: Model, dtype: torch.dtype, spread: Spread, device: torch.device) -> Model:
-        spread.split(model)
-        model.load_state_dict(self._parameters(model, dtype, spread, device), strict=True, assign=True)
+    def _fill(self, model: Model, dtype: torch.dtype, spread: Spread, change: Change, device: torch.device) -> Model:
+        spread.split(model, dtype)
+        model.load_state_dict(self._parameters(model, dtype, spread, change, device), strict=True, assign=True)
         return model.to(device).eval().requires_grad_(False)
 
     def _empty(self) -> Model:
@@ -125,7 +135,9 @@ class Component(Generic[Model]):
     def _stored_shape(self, source: Source) -> tuple[int, ...]:
         return tuple(source.pick(torch.empty(self.weights.entries[source.name].shape, device="meta")).shape)
 
-    def _parameters(self, model: Model, dtype: torch.dtype, spread: Spread, device: torch.device) -> dict[str, Any]:
+    def _parameters(
+        self, model: Model, dtype: torch.dtype, spread: Spread, change: Change, device: torch.device
+    ) -> dict[str, Any]:
         """One ``Parameter`` per source: two names of one source share it, which ties them."""
         empty = model.state_dict()
         made: dict[Source, nn.Parameter] = {}
@@ -133,8 +145,8 @@ class Component(Generic[Model]):
         for name, source in self.key_map.items():
             if source not in made:
                 target = torch.float32 if self._stays_float32(name) else dtype
-                tensor = self.read(source, empty[name].shape)
-                placed = spread.place(tensor, empty[name], dtype=target, device=device)
+                tensor = change(name, self.read(source, empty[name].shape))
+                placed = spread.place(name, tensor, empty[name], dtype=target, device=device)
                 made[source] = nn.Parameter(placed, requires_grad=False)
             parameters[name] = made[source]
         return parameters

@@ -1,6 +1,6 @@
 """The diffusers layout: one folder per component, each with its config.json and safetensors files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class DiffusersLayout:
     def recognises(self, path: Path) -> bool:
         return (path / "model_index.json").is_file() or (path / "transformer" / "config.json").is_file()
 
-    def problems(self, path: Path, config: TaskConfig) -> Iterator[Problem]:
+    def problems(self, path: Path, config: TaskConfig, *, replaced: Collection[Expert] = ()) -> Iterator[Problem]:
         """Everything that keeps the directory from serving the task."""
         for expert in experts_of(config):
             name = EXPERT_FOLDERS[expert]
@@ -64,6 +64,7 @@ class DiffusersLayout:
                 classes=MODEL_CLASSES[name],
                 in_channels="in_channels",
                 root=path,
+                has_weights=expert not in replaced,
             )
         for name in (VAE, TEXT_ENCODER, *((IMAGE_ENCODER,) if config.has_image_encoder else ())):
             yield from config_problems(path / name / "config.json", RULES[name], MODEL_CLASSES[name])

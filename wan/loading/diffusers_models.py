@@ -9,6 +9,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5Enco
 
 from wan.loading.component import Component
 from wan.loading.declared import MODEL_CLASSES
+from wan.loading.denoiser_files import replaced_file
+from wan.loading.denoiser_weights import open_denoiser
 from wan.loading.diffusers_layout import (
     EXPERT_FOLDERS,
     IMAGE_ENCODER,
@@ -32,11 +34,13 @@ _IMAGE_ENCODER_UNUSED = r"embeddings\.position_ids$|^visual_projection\."
 
 def denoiser(checkpoint: Checkpoint, expert: Expert) -> Component[WanTransformer3DModel]:
     """One expert."""
-    folder, weights = _open(checkpoint, EXPERT_FOLDERS[expert])
+    folder = checkpoint.path / EXPERT_FOLDERS[expert]
+    file = replaced_file(checkpoint.replaced, expert)
+    weights = open_weights(weight_files(folder)) if file is None else open_denoiser(file)
     config = _config(checkpoint, EXPERT_FOLDERS[expert])
     config.pop(TEXT_LEN_KEY, None)
     return Component(
-        place=str(folder),
+        place=str(file or folder),
         make=functools.partial(WanTransformer3DModel.from_config, config),
         weights=weights,
         key_map=key_map_by_rules(weights.shapes, (), unused=_DENOISER_UNUSED),

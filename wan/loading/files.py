@@ -154,9 +154,10 @@ def denoiser_problems(
     classes: frozenset[str],
     in_channels: str,
     root: Path,
+    has_weights: bool = True,
 ) -> Iterator[Problem]:
     """What is wrong with one expert's folder: its files, the values of its config.json, and whether it is the model
-    that the task runs."""
+    that the task runs. ``has_weights`` False: they are elsewhere."""
     path = folder / "config.json"
     problems = [*config_problems(path, rules, classes), *linked_outside([path], root)]
     yield from problems
@@ -165,7 +166,9 @@ def denoiser_problems(
             f"{path} describes a denoiser with {found} input channels, and --task {config.name} runs "
             f"one with {config.in_channels}; download it again"
         )
-    if folder.is_dir() or not problems:
+    if has_weights and any(folder.glob("*.gguf")) and not any(folder.glob("*.safetensors")):
+        yield Problem(f"{folder} has its weights as GGUF; run it with --quantize gguf, which needs the package gguf")
+    elif has_weights and (folder.is_dir() or not problems):
         yield from check_folder(folder, ckpt_dir=root)
 
 

@@ -18,20 +18,27 @@ _NOTE_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """``kind`` is a short word to compare (gguf, fp8-scaled, lora, ...), ``what`` and ``advice`` are for a sentence."""
+    """``kind`` is a short word to compare (gguf, fp8-scaled, lora, ...); ``what``, ``verdict`` and ``advice`` are for a
+    sentence."""
 
     kind: str
     what: str
     advice: str = _OFFICIAL
+    verdict: str = "which this version cannot load"
 
     def sentence(self, path: Path) -> str:
         """What the file is and what to do; it is not damaged, so it is not to be downloaded again."""
-        return f"{path} is {self.what}, which this version cannot load; {self.advice}"
+        return f"{path} is {self.what}, {self.verdict}; {self.advice}"
 
 
+_ALONE = "which holds a denoiser and nothing else"
+_BESIDE = (
+    "give it as --denoiser_high, --denoiser_low or --denoiser, beside a --ckpt_dir with config files, VAE, text "
+    "encoder and tokenizer"
+)
 _BARE_PICKLE = Foreign("pickle", "a bare pickle (reading it can run any program)")
 _FIRST_BYTES: tuple[tuple[bytes, Foreign], ...] = (
-    (b"GGUF", Foreign("gguf", "a GGUF file (quantised for llama.cpp and ComfyUI-GGUF)")),
+    (b"GGUF", Foreign("gguf", "a GGUF file (quantised for llama.cpp and ComfyUI-GGUF)", _BESIDE, _ALONE)),
     (b"lmgg", Foreign("ggml", "a GGML file (quantised, of an old format)")),
     (b"tjgg", Foreign("ggml", "a GGML file (quantised, of an old format)")),
     (b"\x89HDF\r\n\x1a\n", Foreign("hdf5", "an HDF5 file (Keras)")),
@@ -83,7 +90,7 @@ def foreign_by_tensors(tensors: Mapping[str, TensorEntry], metadata: Mapping[str
     dtypes = {entry.dtype for entry in tensors.values()}
     for kind, (what, patterns, noted) in FOREIGN_NAMES.items():
         if any(pattern.search(name) for pattern in patterns for name in names) or not notes.isdisjoint(noted):
-            return Foreign(kind, what, _ADVICE.get(kind, _OFFICIAL))
+            return Foreign(kind, what, *_ADVICE.get(kind, (_OFFICIAL,)))
     return next((foreign for is_kind, foreign in _BY_DTYPES if is_kind(dtypes)), None)
 
 
@@ -127,8 +134,12 @@ _BY_DTYPES: tuple[tuple[Callable[[set[str]], bool], Foreign], ...] = (
     (_has(("F4", "F6", "F8_E8M0")), Foreign("fp4", "a file of weights quantised to 4 or 6 bits (MXFP4, NVFP4)")),
     (lambda dtypes: dtypes <= {"I8", "U8"} and bool(dtypes), Foreign("int8", "a file of 8-bit integer weights")),
 )
-_ADVICE = {
-    "lora": f"a LoRA changes a model and is none itself; {_OFFICIAL}",
-    "comfyui": f"it may be a good file elsewhere; here, {_OFFICIAL}",
-    "training": f"take the weights alone out of it, or {_OFFICIAL}",
+_ADVICE: Mapping[str, tuple[str, ...]] = {
+    "lora": (
+        "give it as --lora, or as --lora_high or --lora_low for one expert, beside the --ckpt_dir of a model",
+        "which changes a model and is none itself",
+    ),
+    "fp8-scaled": (_BESIDE, _ALONE),
+    "comfyui": (_BESIDE, "which is no checkpoint folder"),
+    "training": (f"take the weights alone out of it, or {_OFFICIAL}",),
 }

@@ -1,6 +1,6 @@
 """Recognise a checkpoint directory and check it without reading a weight; sizes come from its config files."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +8,7 @@ from typing import Protocol
 from wan.commands import SOURCE_DIR, command_line
 from wan.configs import WAN_CONFIGS, TaskConfig
 from wan.errors import CheckpointError
+from wan.loading.denoiser_files import Replaced
 from wan.loading.described_model import DescribedModel, fitting_tasks, mismatch, size_mismatch
 from wan.loading.diffusers_layout import DiffusersLayout
 from wan.loading.expert_identity import identity_problems
@@ -43,8 +44,11 @@ class Layout(Protocol):
     def described_model(self, path: Path) -> DescribedModel | None:
         """What its denoisers are; None when no config.json says it, CheckpointError when it cannot be believed."""
 
-    def problems(self, path: Path, config: TaskConfig) -> Iterator[Problem]:
-        """Everything that keeps the directory from serving the task; reads config files and headers only."""
+    def problems(self, path: Path, config: TaskConfig, *, replaced: Collection[Expert] = ()) -> Iterator[Problem]:
+        """Everything that keeps the directory from serving the task; reads config files and headers only.
+
+        ``replaced``: experts whose weights are elsewhere.
+        """
 
     def expert_folder(self, path: Path, expert: Expert) -> Path:
         """Where one expert's files are."""
@@ -64,11 +68,12 @@ LAYOUTS: tuple[Layout, ...] = (DiffusersLayout(), OfficialLayout())
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A checked directory."""
+    """A checked directory; ``replaced``: experts whose weights are in single files elsewhere."""
 
     path: Path
     config: TaskConfig
     layout: Layout
+    replaced: Replaced = ()
 
     @property
     def denoiser_size(self) -> DenoiserSize:
@@ -105,10 +110,10 @@ def find_checkpoint_dir(config: TaskConfig, ckpt_dir: str | Path | None) -> Path
     )
 
 
-def open_checkpoint(config: TaskConfig, path: Path) -> Checkpoint:
+def open_checkpoint(config: TaskConfig, path: Path, *, replaced: Replaced = ()) -> Checkpoint:
     """Check that ``path`` holds what the task needs; ``CheckpointError`` names the first thing that is wrong."""
     try:
-        problems = list(checkpoint_problems(config, path))
+        problems = list(checkpoint_problems(config, path, replaced=[expert for expert, _ in replaced]))
     except OSError as error:
         raise CheckpointError(
             f"--ckpt_dir {path} cannot be read ({error.strerror or error}); check its permissions and its disk"
@@ -118,13 +123,14 @@ def open_checkpoint(config: TaskConfig, path: Path) -> Checkpoint:
         raise CheckpointError(problems[0].sentence + (more if len(problems) > 1 else ""))
     layout = recognise(path)
     assert layout is not None
-    return Checkpoint(path=path, config=config, layout=layout)
+    return Checkpoint(path=path, config=config, layout=layout, replaced=replaced)
 
 
-def checkpoint_problems(config: TaskConfig, path: Path) -> Iterator[Problem]:
+def checkpoint_problems(config: TaskConfig, path: Path, *, replaced: Collection[Expert] = ()) -> Iterator[Problem]:
     """Everything that keeps ``path`` from serving the task, as far as config files and headers tell.
 
-    Where another task fits the model, what is missing is judged by that task.
+    ``replaced``: experts whose weights are elsewhere, so that only their config.json has to be here. Where another task
+    fits the model, what is missing is judged by that task.
     """
     if not path.is_dir():
         yield no_directory(path)
@@ -152,8 +158,8 @@ def checkpoint_problems(config: TaskConfig, path: Path) -> Iterator[Problem]:
         if wrong_task.task is None:
             return
         config = WAN_CONFIGS[wrong_task.task]
-    yield from layout.problems(path, config)
-    if config.has_two_experts:
+    yield from layout.problems(path, config, replaced=replaced)
+    if config.has_two_experts and not replaced:
         high, low = (layout.expert_folder(path, expert) for expert in experts_of(config))
         yield from identity_problems(path, high, low)
     if config.has_image_encoder and described and layout.text_len(path, config) != TEXT_LEN_WITH_IMAGE:

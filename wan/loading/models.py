@@ -13,13 +13,17 @@ from transformers.utils import logging as transformers_logging
 
 from wan.errors import CheckpointError
 from wan.loading import diffusers_models, official_models
-from wan.loading.component import WHOLE, Component, Spread
+from wan.loading.component import WHOLE, Component, Spread, as_stored
+from wan.loading.denoiser_weights import GgufWeights
 from wan.loading.diffusers_layout import EXPERT_FOLDERS, IMAGE_ENCODER, TEXT_ENCODER, VAE
 from wan.loading.files import experts_of
 from wan.loading.headers import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX
 from wan.loading.layouts import Checkpoint
+from wan.loading.lora_files import LoraFile
+from wan.loading.lora_merge import LoraChanges
 from wan.loading.numbers import check_numbers
 from wan.loading.problems import Problem
+from wan.loading.quantised import storage_for
 from wan.loading.tokenizer_files import tokenizer_problems, vocabulary_size
 from wan.models.attention import set_attention
 from wan.models.image_encoder import ImageEncoder
@@ -27,6 +31,7 @@ from wan.models.text import TextEncoder
 from wan.models.vae import VideoVAE
 from wan.sampling.plan import Expert
 from wan.untrusted.refusal import reason_of
+from wan.weight_options import WeightOptions
 
 
 class Components(Protocol):
@@ -165,18 +170,36 @@ def check_weights(checkpoint: Checkpoint) -> None:
 def _state_of(checkpoint: Checkpoint) -> str:
     """Changes with every file of the checkpoint and with the task."""
     files = sorted(path for path in checkpoint.path.rglob("*") if path.suffix in _JUDGED and path.is_file())
+    files += [path for _, path in checkpoint.replaced]
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return repr((checkpoint.path.resolve(), checkpoint.layout.name, checkpoint.config, states))
+    return repr((checkpoint.path.resolve(), checkpoint.layout.name, checkpoint.config, checkpoint.replaced, states))
 
 
 def prepare_expert(
-    checkpoint: Checkpoint, expert: Expert, *, dtype: torch.dtype, attention: str = "auto", spread: Spread = WHOLE
+    checkpoint: Checkpoint,
+    expert: Expert,
+    *,
+    dtype: torch.dtype,
+    attention: str = "auto",
+    spread: Spread = WHOLE,
+    loras: Sequence[LoraFile] = (),
+    weights: WeightOptions = WeightOptions(),
 ) -> Callable[[torch.device], WanTransformer3DModel]:
-    """One denoiser without its weights; the result reads them to a device. What diffusers keeps in float32 stays so."""
-    read = _COMPONENTS[checkpoint.layout.name].denoiser(checkpoint, expert).prepare(dtype=dtype, spread=spread)
+    """One denoiser without its weights; the result reads them to a device. What diffusers keeps in float32 stays so.
+
+    ``loras``: those of them that are for this expert change it; ``weights`` says how, and how the weights are stored.
+    """
+    component = _COMPONENTS[checkpoint.layout.name].denoiser(checkpoint, expert)
+    fused = not weights.lora_unfused and not isinstance(component.weights, GgufWeights)
+    changes = LoraChanges.of(loras, component, expert, fused=fused)
+    changed = changes.changed if changes else ()
+    storage = storage_for(weights.quantize, component.weights, spread=spread, changed=changed)
+    read = component.prepare(dtype=dtype, spread=storage, change=changes or as_stored)
 
     def fill(device: torch.device) -> WanTransformer3DModel:
         model = read(device)
+        if changes is not None:
+            changes.put_beside(model, dtype=dtype, device=device)
         set_attention(model, attention)
         return model
 

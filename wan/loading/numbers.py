@@ -8,6 +8,7 @@ from torch import Tensor
 from wan.errors import CheckpointError
 from wan.loading.component import Component
 from wan.untrusted.refusal import shown
+from wan.untrusted.tensor_entry import WEIGHT_DTYPES
 
 SMALL_BYTES = 2**18
 """A tensor of at most so many bytes is small: norms, biases and modulations of every published size."""
@@ -22,6 +23,8 @@ def check_numbers(component: Component[Any], *, read_all: bool = False) -> None:
     for name in {source.name: None for source in component.key_map.values()}:
         if not read_all and weights.entries[name].byte_count > SMALL_BYTES:
             continue
+        if weights.entries[name].dtype not in WEIGHT_DTYPES:
+            continue  # blocks of a GGUF file: every byte of them is a number
         tensor = weights.read(name)
         if not _is_finite(tensor):
             raise CheckpointError(

@@ -1,6 +1,6 @@
 """The official layout: original names, WanModel's config.json, VAE and encoders as .pth files in the root."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,18 @@ class OfficialLayout:
             or any(file.is_file() for file in single_files)
         )
 
-    def problems(self, path: Path, config: TaskConfig) -> Iterator[Problem]:
+    def problems(self, path: Path, config: TaskConfig, *, replaced: Collection[Expert] = ()) -> Iterator[Problem]:
         """Everything that keeps the directory from serving the task."""
         for expert in experts_of(config):
             folder = path / EXPERT_FOLDERS[expert]
             yield from denoiser_problems(
-                folder, config, rules=OFFICIAL_DENOISER, classes=OFFICIAL_CLASSES, in_channels="in_dim", root=path
+                folder,
+                config,
+                rules=OFFICIAL_DENOISER,
+                classes=OFFICIAL_CLASSES,
+                in_channels="in_dim",
+                root=path,
+                has_weights=expert not in replaced,
             )
         for stem in (vae_stem(config), TEXT_ENCODER, *((IMAGE_ENCODER,) if config.has_image_encoder else ())):
             file = single_file(path, stem)

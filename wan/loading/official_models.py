@@ -12,6 +12,9 @@ from wan.errors import CheckpointError
 from wan.loading.component import Component
 from wan.loading.config_rules import OFFICIAL_DENOISER
 from wan.loading.declared import OFFICIAL_CLASSES
+from wan.loading.denoiser_files import replaced_file
+from wan.loading.denoiser_names import with_official_names
+from wan.loading.denoiser_weights import open_denoiser
 from wan.loading.files import read_config
 from wan.loading.layouts import Checkpoint
 from wan.loading.official_configs import (
@@ -46,16 +49,17 @@ from wan.sampling.plan import Expert
 
 def denoiser(checkpoint: Checkpoint, expert: Expert) -> Component[WanTransformer3DModel]:
     """One expert."""
-    weights = open_weights(denoiser_files(checkpoint.path, expert))
+    file = replaced_file(checkpoint.replaced, expert)
+    weights: Weights = open_weights(denoiser_files(checkpoint.path, expert)) if file is None else open_denoiser(file)
     folder = checkpoint.path / EXPERT_FOLDERS[expert]
-    with _named(folder):
+    with _named(file or folder):
         official = read_config(folder / "config.json", OFFICIAL_DENOISER, OFFICIAL_CLASSES)
-        config = denoiser_config(official, weights.shapes)
+        config = denoiser_config(official, weights.shapes if file is None else with_official_names(weights.shapes))
     return Component(
-        place=str(folder),
+        place=str(file or folder),
         make=functools.partial(WanTransformer3DModel, **config),
         weights=weights,
-        key_map=denoiser_key_map(weights.shapes),
+        key_map=denoiser_key_map(weights.shapes) if file is None else key_map_by_rules(weights.shapes, ()),
         keep_float32=WanTransformer3DModel._keep_in_fp32_modules,
     )
 

@@ -32,8 +32,8 @@ def explained_out_of_memory() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(
-            f"out of device memory ({str(error).splitlines()[0]}); try --offload group, --t5_cpu, --vae_tiling, "
-            "a smaller --size or fewer --frame_num; latents that are on disk stay there"
+            f"out of device memory ({str(error).splitlines()[0]}); try --offload group, --quantize fp8, --t5_cpu, "
+            "--vae_tiling, a smaller --size or fewer --frame_num; latents that are on disk stay there"
         ) from error
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from math import prod
 from types import MappingProxyType
 
+from wan.gpus import EFFICIENCY, GPUS, PCIE_BYTES_PER_SECOND
 from wan.parallel.sharing import Sharing
 from wan.sampling.plan import Plan, Step
 from wan.sampling.price import DenoiserSize
 
-FLOPS_PER_SECOND = 400e12
-"""What one GPU is taken to do: about 40 % of an H100's dense bfloat16 peak."""
-LINKS: Mapping[str, float] = MappingProxyType({"NVLink": 400e9, "PCIe": 25e9})
+FLOPS_PER_SECOND = GPUS["H100"].peak * EFFICIENCY
+"""What one GPU is taken to do."""
+LINKS: Mapping[str, float] = MappingProxyType({"NVLink": 400e9, "PCIe": PCIE_BYTES_PER_SECOND})
 """Bytes per second that one GPU is taken to send while it receives as many."""
 
 

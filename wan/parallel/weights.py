@@ -21,12 +21,12 @@ class SpreadOverRanks:
         self._mesh = mesh
         self._blocks_of = blocks_of
 
-    def split(self, model: nn.Module) -> None:
+    def split(self, model: nn.Module, dtype: torch.dtype) -> None:
         """Before the model has weights."""
         for block in self._blocks_of(model):
             fully_shard(block, mesh=self._mesh)
 
-    def place(self, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    def place(self, name: str, tensor: Tensor, like: Tensor, *, dtype: torch.dtype, device: torch.device) -> Tensor:
         """A whole parameter, backed by its file, as the part that this rank keeps."""
         if not isinstance(like, DTensor):
             return tensor.to(device=device, dtype=dtype)

@@ -58,12 +58,25 @@ def checkpoint_identity(ckpt_dir: Path) -> dict[str, Any]:
     """
     if not ckpt_dir.is_dir():
         raise CheckpointError(f"the checkpoint {ckpt_dir} is not a folder: give the folder that holds the model")
-    files = {path.relative_to(ckpt_dir).as_posix(): _file_identity(path) for path in _checkpoint_files(ckpt_dir)}
+    files = {path.relative_to(ckpt_dir).as_posix(): file_identity(path) for path in _checkpoint_files(ckpt_dir)}
     if not files:
         raise CheckpointError(f"the checkpoint {ckpt_dir} holds no model file: download it again")
     lines = [f"{entry['sha256']} {entry['size']} {name}\n" for name, entry in sorted(files.items())]
     identity = hashlib.sha256("".join(lines).encode()).hexdigest()
     return {"path": str(ckpt_dir), "id": identity, "method": _METHOD, "files": dict(sorted(files.items()))}
+
+
+def file_identity(path: Path) -> dict[str, Any]:
+    """Size and sha256 of one file, over all of it or over its ends, as ``method`` says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= WHOLE_FILE_BYTES:
+            return {"size": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest(), "method": "whole"}
+        digest = hashlib.sha256(file.read(END_BYTES))
+        file.seek(size - END_BYTES)
+        digest.update(file.read(END_BYTES))
+        digest.update(str(size).encode())
+        return {"size": size, "sha256": digest.hexdigest(), "method": "ends"}
 
 
 def source_digest(names: Iterable[str]) -> str:
@@ -117,15 +130,3 @@ def _checkpoint_files(ckpt_dir: Path) -> list[Path]:
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(ckpt_dir).parts)
     ]
-
-
-def _file_identity(path: Path) -> dict[str, Any]:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if size <= WHOLE_FILE_BYTES:
-            return {"size": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest(), "method": "whole"}
-        digest = hashlib.sha256(file.read(END_BYTES))
-        file.seek(size - END_BYTES)
-        digest.update(file.read(END_BYTES))
-        digest.update(str(size).encode())
-        return {"size": size, "sha256": digest.hexdigest(), "method": "ends"}

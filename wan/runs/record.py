@@ -16,6 +16,7 @@ STATUSES = (RUNNING, FINISHED, FAILED, INTERRUPTED)
 
 PARAMETERS = "parameters"
 """The settings once more, as a text that other programs read (``wan.parameters_text``)."""
+LORA_HASHES = "lora_sha256"
 FILE_KEYS = ("task", "prompt", "original_prompt", "negative_prompt", "seed", "command", PARAMETERS)
 
 
@@ -68,7 +69,13 @@ def file_metadata(record: Mapping[str, Any]) -> dict[str, str]:
     found = {name: str(record[name]) for name in FILE_KEYS if name in record}
     image, extension = record["settings"].get("image_sha256"), record.get("prompt_extension")
     found |= {"original_prompt": str(extension["original"])} if extension else {}
+    found |= {LORA_HASHES: lora_hashes(record["settings"])} if record["settings"].get("loras") else {}
     return found | ({"image_sha256": image} if image else {})
+
+
+def lora_hashes(settings: Mapping[str, Any]) -> str:
+    """The SHA-256 of every LoRA in a record's settings, one after the other."""
+    return " ".join(str(lora["sha256"]) for lora in settings.get("loras", []))
 
 
 def load_record(run_dir: Path) -> dict[str, Any]:

@@ -63,5 +63,6 @@ _RENEWED: _Caches = {"sea": _sea_renewed}
 _HISTORY: Mapping[str, Callable[[int], int]] = {
     "unipc": lambda steps: min(steps, 2) + 1,
     "dpm++": lambda steps: min(steps, 2),
+    "euler": lambda steps: 1,
     FITTED: lambda steps: 1 + 2 * steps,
 }

@@ -71,7 +71,8 @@ def expert_for(timestep: int, boundary: float | None) -> Expert:
 
 def truncated_steps(settings: SamplingSettings, experts: Sequence[Expert]) -> tuple[frozenset[int], list[str]]:
     """Indices of the steps whose CFG is truncated: the last N of the low-noise (or single) expert, the last M of the
-    high-noise expert; with one sentence for each count that was clipped to the length of its expert's range."""
+    high-noise expert; with one sentence for each count that was clipped to the length of its expert's range, and one
+    for steps that have no second pass."""
     last_expert = Expert.SINGLE if settings.boundary is None else Expert.LOW_NOISE
     requests = (
         ("--cfg_truncate_steps", settings.cfg_truncate_steps, last_expert),
@@ -84,7 +85,13 @@ def truncated_steps(settings: SamplingSettings, experts: Sequence[Expert]) -> tu
         if count > len(own):
             notices.append(f"{flag} {count} is clipped to {len(own)}: the {expert.value} expert has {len(own)} steps")
         truncated.update(own[max(0, len(own) - count) :])
-    return frozenset(truncated), notices
+    alone = {index for index in truncated if guidance_scale(settings, experts[index]) == 1.0}
+    if alone:
+        notices.append(
+            "CFG truncation saves nothing at --sample_guide_scale 1, where a step evaluates the prompt alone: "
+            f"{len(alone)} of the truncated steps stay as they are"
+        )
+    return frozenset(truncated - alone), notices
 
 
 def restarted_steps(settings: SamplingSettings, experts: Sequence[Expert], halved: range) -> frozenset[int]:

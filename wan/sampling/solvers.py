@@ -118,6 +118,32 @@ class DPMPlusPlus(MultistepSolver):
         super().__init__(scheduler, plan)
 
 
+class Euler(Carries):
+    """x + (sigma_next - sigma) v: what a model that was distilled to a few steps was trained with.
+
+    It has no history; the last denoised estimate is kept for those who ask for it.
+    """
+
+    carries = ("_denoised",)
+
+    def __init__(self, plan: Plan) -> None:
+        self._denoised: Tensor | None = None
+
+    def step(self, latents: Tensor, velocity: Tensor, step: Step, delta: Tensor | None = None) -> Tensor:
+        self._denoised = latents - step.sigma * velocity
+        return latents + (step.sigma_next - step.sigma) * velocity
+
+    def denoised(self) -> Tensor:
+        assert self._denoised is not None, "no step was made yet"
+        return self._denoised
+
+    def map_frames(self, frame_map: FrameMap) -> None:
+        self._denoised = None if self._denoised is None else frame_map(self._denoised)
+
+    def restart(self) -> None:
+        pass
+
+
 class LinearMultistep(Carries):
     """Executes fitted steps: every one combines the run's noise and all denoised estimates so far, with the weights of
     its ``LinearUpdate``.
@@ -159,6 +185,7 @@ class LinearMultistep(Carries):
 SOLVERS: Mapping[str, Callable[[Plan], Solver]] = {
     "unipc": UniPC,
     "dpm++": DPMPlusPlus,
+    "euler": Euler,
     FITTED: LinearMultistep,
 }
 

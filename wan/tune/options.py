@@ -7,16 +7,12 @@ import numpy as np
 
 from wan.budgets import enough
 from wan.errors import InvalidInput
+from wan.gpus import EFFICIENCY, GPUS
 from wan.sampling.geometry import Geometry
 from wan.sampling.price import DenoiserSize
 
 BUDGETS = (0.7, 0.6, 0.5, 0.4, 0.35, 0.25)
 MIN_STEPS = 3
-
-GPUS: Mapping[str, float] = {"H100": 989e12, "A100": 312e12, "RTX 4090": 165e12}
-"""Dense bfloat16 FLOP per second by the makers' data sheets."""
-EFFICIENCY = 0.45
-"""The share of it that a well-written video transformer reaches; an assumption, said wherever a time is printed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +74,8 @@ class TuneCost:
     def lines(self) -> list[str]:
         """For people."""
         parts = ", ".join(f"{name} {forwards:,}" for name, forwards in self.parts.items())
-        seconds = self.forwards * self.flops_per_forward
-        hours = ", ".join(f"{seconds / (peak * EFFICIENCY) / 3600:.2g} on one {name}" for name, peak in GPUS.items())
+        flops = self.forwards * self.flops_per_forward
+        hours = ", ".join(f"{gpu.seconds(flops) / 3600:.2g} on one {name}" for name, gpu in GPUS.items())
         return [
             f"this takes at most {self.forwards:,} forwards ({parts}), as many as {self.baseline_videos:.0f} plain "
             "videos",
