@@ -88,12 +88,13 @@ def test_a_request_comes_back_out_of_the_form(context: Context, form: Form, requ
 
 def test_a_dropped_file_names_no_file_that_is_read(context: Context, form: Form, tmp_path: Path) -> None:
     command = "wan generate --task t2v-demo --prompt x --image /etc/passwd --plan /etc/hosts --budget 0.5"
+    command += " --lora /etc/shadow"
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"command": command}), encoding="utf-8")
     *updates, said, _ = restored(context, form, str(path))
     filled = dict(zip(form.components, updates, strict=True))
     assert filled["image"]["value"] is None and filled["budget"]["value"] == "0.5"
-    assert "choose it again" in said and "plan file" in said and "/etc" not in str(updates)
+    assert "choose it again" in said and "plan file" in said and "LoRA" in said and "/etc" not in str(updates)
 
 
 def test_a_dropped_file_of_another_model_is_refused(context: Context, form: Form, tmp_path: Path) -> None:

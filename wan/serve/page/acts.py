@@ -88,7 +88,10 @@ class Acts:
         return {**dict(zip(generate.form.inputs(), form, strict=True)), generate.said: sentence, self.tabs.box: box}
 
     def _compare(self, run: Shown, said: Any) -> Updates:
-        pair = pair_of(run, self.context.desk) or make_partner(run, self.context.desk)[0]
+        words = self.context.words
+        pair = (
+            pair_of(run, self.context.desk) or make_partner(run, self.context.desk, refusal=words("other_weights"))[0]
+        )
         compare, listed = self.tabs.compare, choices(self.context, *pair)
         return {
             compare.baseline: gr.update(value=pair[0], choices=listed),

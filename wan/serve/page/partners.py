@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from wan.errors import InvalidInput
 from wan.recorded_request import recorded_request
 from wan.runs import RECORD_NAME
 from wan.serve.desk import Desk
-from wan.serve.page.settings import fields_of, request_from
+from wan.serve.page.settings import fields_of, names_weights, request_from
 from wan.serve.page.shown import Shown, name_of, of_run
 from wan.serve.views import Entry
 
@@ -14,7 +15,7 @@ BUDGET = 0.5
 """What a plain run is compared with, when nothing else is there."""
 _ALIKE = (
     *("size", "frame_num", "steps", "solver", "shift", "image_sha256"),
-    *("low_noise_guidance_scale", "high_noise_guidance_scale"),
+    *("low_noise_guidance_scale", "high_noise_guidance_scale", "loras", "denoisers", "quantize"),
 )
 
 
@@ -34,13 +35,15 @@ def finished(desk: Desk) -> Iterable[Shown]:
     )
 
 
-def make_partner(run: Shown, desk: Desk) -> tuple[tuple[str, str], Entry]:
-    """Submit the other run; the pair, and its request. Raises what ``Desk.submit`` raises, and ``InvalidInput`` for a
-    run whose settings cannot be read."""
+def make_partner(run: Shown, desk: Desk, *, refusal: str) -> tuple[tuple[str, str], Entry]:
+    """Submit the other run; the pair, and its request. Raises what ``Desk.submit`` raises, ``InvalidInput`` for a run
+    whose settings cannot be read, and with the sentence ``refusal`` for one with weights of its own."""
     if run.entry is not None:
         request, image = request_from(run.entry.settings), run.entry.image
     else:
         request, image = recorded_request(run.folder / RECORD_NAME).request, None
+    if names_weights(request):
+        raise InvalidInput(refusal)
     fields = fields_of(request)
     fields["shortcuts"] = {"budget": BUDGET} if run.is_plain else {}
     entry = desk.submit(fields, image.read_bytes() if image else None)

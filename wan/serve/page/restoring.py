@@ -13,7 +13,7 @@ from wan.runs import RECORD_NAME
 from wan.serve.page import html
 from wan.serve.page.context import GENERATE, Context
 from wan.serve.page.form import Form
-from wan.serve.page.settings import request_from
+from wan.serve.page.settings import names_weights, request_from
 from wan.serve.page.shown import Shown
 
 
@@ -32,6 +32,7 @@ def restored(context: Context, form: Form, path: str | None) -> list[Any]:
     words = context.words
     left_out = [words("left_out_image")] if request.image else []
     left_out += [words("left_out_plan")] if request.shortcuts.plan else []
+    left_out += [words("left_out_weights")] if names_weights(request) else []
     request = replace(request, image=None, shortcuts=replace(request.shortcuts, plan=None))
     return _filled(context, form, request, None, words("restored", name=Path(path).name), left_out)
 
@@ -46,6 +47,7 @@ def reused(context: Context, form: Form, run: Shown) -> list[Any]:
     except (WanError, OSError) as error:
         return [*[gr.skip()] * len(form.components), html.fault(str(error)), gr.update(selected=GENERATE)]
     left_out = [context.words("left_out_image")] if request.image and image is None else []
+    left_out += [context.words("left_out_weights")] if names_weights(request) else []
     return _filled(context, form, request, image, context.words("reused", name=run.name), left_out)
 
 

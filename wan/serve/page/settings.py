@@ -22,6 +22,11 @@ def request_from(settings: Mapping[str, Any]) -> Request:
     return LineReader(Path(), line_parser().parse_args([])).request(settings)
 
 
+def names_weights(request: Request) -> bool:
+    """Whether a request computes with other weights than its checkpoint's, which no client of the service can ask."""
+    return request.weights != Request().weights
+
+
 def fields_of(request: Request) -> dict[str, Any]:
     """The fields of a request as ``Desk.submit`` takes them, without those that have their default."""
     nothing = Request()
