@@ -29,7 +29,7 @@ def missing() -> str:
 
 
 @contextmanager
-def running_service(folder: Path) -> Iterator[tuple[Any, str]]:
+def running_service(folder: Path, *, token: str | None = None) -> Iterator[tuple[Any, str]]:
     """(desk, address) of a service of the demo model whose output folder is ``folder``."""
     from wan.serve.app import make_app
     from wan.serve.desk import Desk, DeskSettings
@@ -37,7 +37,7 @@ def running_service(folder: Path) -> Iterator[tuple[Any, str]]:
     from wan.serve.running import make_server
 
     with Desk(DeskSettings(folder=folder, models={"t2v-demo": None})) as desk:
-        app = make_app(desk, mount_page=mount_page)
+        app = make_app(desk, token=token, mount_page=mount_page)
         server, listening = make_server(app), socket.create_server(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

@@ -140,6 +140,14 @@ def test_a_dropped_file_of_another_program_is_refused_in_a_sentence(
     assert "other.png" in sentence.inner_text() and "/" not in sentence.inner_text().split("other.png")[0]
 
 
+def test_a_single_shortcut_takes_the_place_of_the_budget(service: tuple[Any, str], page: Any) -> None:
+    opened(page, service[1])
+    page.get_by_text("Single shortcuts", exact=True).click()
+    page.get_by_label("CFG truncation: last steps").fill("5")
+    page.locator("#quote .figure b", has_text="0.88").wait_for(timeout=20_000)
+    assert page.get_by_label("Single shortcuts by hand").is_checked() and page.locator(".fault").count() == 0
+
+
 def test_what_cannot_be_made_is_said_at_its_field_as_one_types(service: tuple[Any, str], page: Any) -> None:
     opened(page, service[1])
     page.locator("#prompt textarea").fill("a red elephant moving right")
@@ -244,3 +252,19 @@ def test_no_other_file_and_no_other_host_can_be_reached_through_the_page(
     }
     assert all(code in (403, 404) for code in status.values()), status
     assert page.request.get(f"{address}/files/{run.name}/video.mp4").status == 200
+
+
+def test_a_browser_logs_in_with_the_token_and_has_the_page(browser: Any, tmp_path: Path) -> None:
+    token = "0123456789-abcdef-token"
+    with running_service(tmp_path / "outputs", token=token) as (_, address):
+        page = browser.new_context(locale="en-GB").new_page()
+        page.goto(address)
+        assert page.url == f"{address}/login"
+        page.get_by_label("token").fill(token)
+        page.get_by_role("button", name="Log in").click()
+        page.locator("#quote .figures").wait_for(timeout=60_000)
+        assert page.url == f"{address}/en/"
+        stranger = browser.new_context().request
+        for path in ("/en/config", "/files/run/video.mp4"):
+            assert stranger.get(address + path, max_redirects=0).status == 401
+        page.context.close()

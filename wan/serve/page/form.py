@@ -59,7 +59,7 @@ class Form:
             "sample_steps": request.sample_steps or config.sample_steps,
             "base_seed": str(request.seed),
             "sample_solver": request.sample_solver,
-            "sample_shift": request.sample_shift,
+            "sample_shift": "" if request.sample_shift is None else as_text(request.sample_shift)[0],
             "sample_guide_scale": " ".join(
                 text for scale in request.sample_guide_scale or () for text in as_text(scale)
             ),
@@ -103,15 +103,17 @@ def shortcut_components(context: Context) -> dict[str, Any]:
         flag = one.metadata["flag"]
         label = context.words(f"shortcut_{one.name}")
         info = context.words(f"help_{one.name}") or _sentence(flag.help.replace("%(default)s", str(one.default)))
+        look: dict[str, Any] = {"label": label, "info": info, "min_width": 230}
         if one.default is False:
-            found[one.name] = gr.Checkbox(value=False, label=label, info=info)
+            found[one.name] = gr.Checkbox(value=False, **look)
         elif flag.choices:
             choices = [(context.words("off"), "")] if one.default is None else []
             choices += [(name, name) for name in flag.choices]
-            found[one.name] = gr.Dropdown(choices, value=_shown(one, one.default), label=label, info=info)
+            found[one.name] = gr.Dropdown(choices, value=_shown(one, one.default), **look)
+        elif one.default is None:  # a text, because Gradio's numbers cannot be empty
+            found[one.name] = gr.Textbox("", placeholder=context.words("default"), **look)
         else:
-            whole = "int" in str(one.type)
-            found[one.name] = gr.Number(one.default, label=label, info=info, precision=0 if whole else None)
+            found[one.name] = gr.Number(one.default, precision=0, **look)
     return found
 
 
@@ -125,8 +127,10 @@ def first_config(context: Context) -> TaskConfig:
 
 
 def _shown(one: Field[Any], value: Any) -> Any:
-    """A value as its component has it: where nothing is a choice, it has a name there."""
-    return "" if value is None and one.metadata["flag"].choices else value
+    """A value as its component has it: text where it may be empty."""
+    if value is None or one.default is not None:
+        return "" if value is None else value
+    return as_text(value)[0]
 
 
 def _sentence(help: str) -> str:

@@ -137,7 +137,7 @@ def _budget(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
         found["negative_prompt"] = gr.Textbox("", label=words("negative_prompt"), lines=2, placeholder=words("default"))
         with gr.Row():
             found["sample_solver"] = gr.Dropdown(solver_choices(), value=solver_choices()[0], label=words("solver"))
-            found["sample_shift"] = gr.Number(None, label=words("shift"), placeholder=words("default"))
+            found["sample_shift"] = gr.Textbox("", label=words("shift"), placeholder=words("default"))
             found["sample_guide_scale"] = gr.Textbox(
                 "", label=words("guidance"), info=words("guidance_info"), placeholder=words("default")
             )
@@ -145,8 +145,11 @@ def _budget(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any) -> None:
-    """Quotes as one types, the button, and the files that are dropped."""
+def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any, starts: Sequence[Any]) -> None:
+    """Quotes as one types, the button, and the files that are dropped. ``starts``: the events that show the tab.
+
+    All that asks for a quote is one event, of which Gradio runs the last: an older quote never replaces a newer one.
+    """
     inputs, slots = tab.form.inputs(), [tab.slots[name] for name in SLOTS]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
 
@@ -154,13 +157,13 @@ def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any) -> None
         return _looked(context, tab.form, values)
 
     looked = [*slots, tab.quote, tab.command]
-    gr.on([one.change for one in inputs], look, inputs, looked, concurrency_limit=4, **quiet)
+    gr.on([*starts, *(one.change for one in inputs)], look, inputs, looked, concurrency_limit=4, **quiet)
 
     def choose(*values: Any) -> Any:
         return _choices(context, tab.form, values)
 
     shape = [tab.form.components[name].change for name in _SHAPE]
-    gr.on(shape, choose, inputs, tab.form.components["budget"], concurrency_limit=2, **quiet)
+    gr.on([*starts, *shape], choose, inputs, tab.form.components["budget"], concurrency_limit=2, **quiet)
     by_hand = [tab.form.components[one.name].input for one in SINGLE]
     gr.on(by_hand, lambda: BY_HAND, None, tab.form.components["budget"], **quiet)
 
@@ -183,11 +186,6 @@ def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any) -> None
     tab.drop.upload(
         restore, tab.drop, [*inputs, tab.said, tabs], api_visibility="private", show_progress="minimal"
     ).then(lambda: None, None, tab.drop, **quiet)
-
-
-def refresh(context: Context, tab: GenerateTab, values: Sequence[Any]) -> list[Any]:
-    """Quote, command line and the prices of the budgets, as the tab is opened."""
-    return [*_looked(context, tab.form, values), _choices(context, tab.form, values)]
 
 
 def _choices(context: Context, form: Form, values: Sequence[Any]) -> Any:

@@ -10,12 +10,13 @@ from wan.serve.page import compare_tab, generate_tab, html, queue_tab, runs_tab,
 from wan.serve.page.acts import Acts
 from wan.serve.page.context import COMPARE, GENERATE, QUEUE, RUNS, WATCH, Context
 from wan.serve.page.panel import panel
-from wan.serve.page.quoted import SLOTS
 from wan.serve.page.restoring import restored
 from wan.serve.page.shown import find
 from wan.serve.page.tabs import Tabs
 from wan.serve.page.words import LANGUAGES
 
+_KEEP_UPLOADS_SECONDS = 86_400
+"""Of the copies that Gradio makes of files which are dropped on the page; a request keeps its own."""
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _OFTEN: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
 
@@ -23,7 +24,8 @@ _OFTEN: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
 def make_page(context: Context) -> gr.Blocks:
     """The page, ready to be mounted."""
     words = context.words
-    with gr.Blocks(title=words("title"), analytics_enabled=False, fill_width=True) as page:
+    kept = {"delete_cache": (3600, _KEEP_UPLOADS_SECONDS)}
+    with gr.Blocks(title=words("title"), analytics_enabled=False, fill_width=True, **kept) as page:
         panel(_head(context))
         with gr.Tabs(selected=GENERATE, overflow_behavior="wrap") as box:
             with gr.Tab(words("tab_generate"), id=GENERATE) as first:
@@ -37,13 +39,13 @@ def make_page(context: Context) -> gr.Blocks:
             with gr.Tab(words("tab_runs"), id=RUNS) as fifth:
                 runs = runs_tab.build(context)
         tabs = Tabs(box=box, generate=generate, watch=watch, queue=queue, compare=compare, runs=runs)
-        generate_tab.wire(context, generate, tabs=box, watched=watch.watched)
+        generate_tab.wire(context, generate, tabs=box, watched=watch.watched, starts=[page.load, first.select])
         _wire_watch(context, tabs, second)
         _wire_lists(context, tabs, third, fifth)
         _wire_compare(context, tabs, fourth)
         _wire_timers(tabs, [first, second, third, fourth, fifth])
         _wire_buttons(Acts(context, tabs))
-        _wire_start(context, tabs, page, first)
+        _wire_start(context, tabs, page)
     return page
 
 
@@ -149,14 +151,8 @@ def _pressing(acts: Acts, said: Any) -> Callable[[gr.EventData], Iterator[dict[A
     return press
 
 
-def _wire_start(context: Context, tabs: Tabs, page: gr.Blocks, first: Any) -> None:
-    """What is seen first: the run that the address names, or the form with its price."""
-    generate = tabs.generate
-    slots = [generate.slots[name] for name in SLOTS]
-    looked = [*slots, generate.quote, generate.command, generate.form.components["budget"]]
-
-    def refresh(*values: Any) -> list[Any]:
-        return generate_tab.refresh(context, generate, values)
+def _wire_start(context: Context, tabs: Tabs, page: gr.Blocks) -> None:
+    """The run that the address names is seen first."""
 
     def begin(request: gr.Request) -> list[Any]:
         name = str(request.query_params.get("run", ""))
@@ -164,6 +160,4 @@ def _wire_start(context: Context, tabs: Tabs, page: gr.Blocks, first: Any) -> No
             return [gr.skip(), gr.skip()]
         return [gr.update(selected=WATCH), name]
 
-    page.load(refresh, generate.form.inputs(), looked, **_QUIET)
     page.load(begin, None, [tabs.box, tabs.watch.watched], **_QUIET)
-    first.select(refresh, generate.form.inputs(), looked, **_QUIET)
