@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test scale quantize assault check lint types advisories format clean
+.PHONY: help demo serve test scale serving quantize assault check lint types advisories format clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,10 +17,17 @@ demo: $(VENV)/.installed ## make a video from a prompt with the model that ships
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python generate.py --task t2v-demo --prompt "a red circle moving right on a blue background"
 	@echo "Your video: $$(ls -t outputs/t2v-demo_*/video.mp4 | head -n 1)"
 
+serve: $(VENV)/.installed-serve ## start a page and an API for videos on this machine, with the demo model
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m wan serve
+
+# A process for every core, whole files to each: what the tests of one file share is made once. Hash seeds are alike, so
+# that all processes find the same tests.
 test: $(VENV)/.installed-dev ## run the tests
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE PYTHONHASHSEED=0 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 scale: $(VENV)/.installed-scale ## install Ray, for wan batch --engine ray and its tests
+
+serving: $(VENV)/.installed-serve ## install what wan serve and its tests need, and start nothing
 
 quantize: $(VENV)/.installed-quantize ## install gguf and torchao, for --quantize and its tests
 
@@ -62,6 +69,10 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 
 $(VENV)/.installed-scale: requirements-scale.txt $(VENV)/.installed
 	$(PIP) install -r requirements-scale.txt
+	@touch $@
+
+$(VENV)/.installed-serve: requirements-serve.txt $(VENV)/.installed
+	$(PIP) install -r requirements-serve.txt
 	@touch $@
 
 $(VENV)/.installed-quantize: requirements-quantize.txt $(VENV)/.installed

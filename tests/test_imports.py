@@ -134,6 +134,10 @@ LAYERS = {
         "session",
     }
     | {"folder_run", "generation", "parallel"},
+    # the service: its faces know the desk, and the desk the queue
+    "serve": _ASKED
+    | {"analysis", "batch", "budgets", "half_frame", "image_input", "job", "loading", "parallel", "planning"}
+    | {"prompt_text", "recorded_request", "runs"},
     "tune": _ASKED
     | {
         "budgets",
@@ -163,6 +167,7 @@ LAYERS = {
         "recorded_request",
         "tune",
         "batch",
+        "serve",
     },
     "__main__": {"cli"},
 }
@@ -226,6 +231,8 @@ LIGHT_MODULES = (
     "wan.batch.overview",
     "wan.batch.planned",
     "wan.batch.worker",
+    "wan.cli.serve",
+    "wan.serve.desk",
     "wan.cli.tune",
     "wan.planning.choose",
     "wan.tune.clips",

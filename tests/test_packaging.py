@@ -41,6 +41,7 @@ def project() -> dict[str, Any]:
         ("requirements.txt", ["analysis"]),
         ("requirements-dev.txt", ["dev"]),
         ("requirements-scale.txt", ["scale"]),
+        ("requirements-serve.txt", ["serve"]),
         ("requirements-quantize.txt", ["quantize"]),
     ],
 )

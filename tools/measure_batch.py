@@ -17,6 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from door import run_tool, tool_parser
 from claims.documents import replace_between
 from wan.batch.lines import Faults, LineReader
@@ -24,14 +26,16 @@ from wan.batch.planned import Planned, Planner
 from wan.batch.queue import LEASE_SECONDS, Queue, Status
 from wan.cli.batch import build_parser
 from wan.commands import SOURCE_DIR
+from wan.errors import InvalidInput, WanError
 from wan.machine import Machine
-from wan.runs.state_file import STATE_NAME
+from wan.runs.state_file import STATE_NAME, load_state
 
 NAME = "measure_batch.py"
 PARTS = ("throughput", "kill")
 PAGES = ("batch.md", "batch.zh.md")
 SIZES = (1, 2, 4, 8)
 DEMO = ["--task", "t2v-demo", "--sample_steps", "6", "--frame_num", "9"]
+KILLED, KILLED_AFTER = ["--task", "t2v-demo", "--frame_num", "25"], 8
 PROMPTS = [
     f"a {colour} {shape} moving {way} on a black background"
     for colour, shape, way in (
@@ -89,14 +93,14 @@ def killed(place: Path) -> list[str]:
     """Kill one of two workers in the middle of a video; what the other made of it."""
     file, out = written(place), place / "out"
     workers = [started(file, out) for _ in range(2)]
-    while not (states := list(out.glob(f"*/{STATE_NAME}"))):
+    while not (found := next((path for path in out.glob(f"*/{STATE_NAME}") if _steps(path) >= KILLED_AFTER), None)):
+        if all(worker.poll() is not None for worker in workers):
+            raise WanError("both workers ended before one could be killed in a video; measure again")
         time.sleep(0.01)
-    time.sleep(0.5)
-    owner = next(one for one in Queue(out).statuses() if one.entry.folder == states[0].parent.name)
+    owner = next(one for one in Queue(out).statuses() if one.entry.folder == found.parent.name)
     victim = next(worker for worker in workers if f"-{worker.pid}-" in owner.worker)
     os.kill(victim.pid, signal.SIGKILL)
-    moment = time.time()
-    steps = Queue(out).state(owner.id).steps
+    moment, steps = time.time(), _steps(found)
     codes = [worker.wait() for worker in workers if worker is not victim]
     statuses = list(Queue(out).statuses())
     return [
@@ -108,6 +112,14 @@ def killed(place: Path) -> list[str]:
         f"| requests finished, failed; exit code of the other | {sum(one.state == 'finished' for one in statuses)}, "
         f"{sum(one.state == 'failed' for one in statuses)}; {codes[0]} |",
     ]
+
+
+def _steps(state: Path) -> int:
+    """How many steps a resume file holds; 0 when its run has ended meanwhile."""
+    try:
+        return int(load_state(state, run=None, device=torch.device("cpu"))["steps_done"])
+    except InvalidInput:
+        return 0
 
 
 def _steps_of(out: Path, owner: Status, steps: int) -> str:
@@ -129,7 +141,7 @@ def _age(out: Path, owner: Status) -> float:
 
 def started(file: Path, out: Path) -> subprocess.Popen[bytes]:
     """A worker in a process of its own."""
-    command = [sys.executable, "-m", "wan", "batch", str(file), "--output_dir", str(out), *DEMO, "--quiet"]
+    command = [sys.executable, "-m", "wan", "batch", str(file), "--output_dir", str(out), *KILLED, "--quiet"]
     return subprocess.Popen(command, cwd=SOURCE_DIR)
 
 

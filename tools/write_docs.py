@@ -52,7 +52,8 @@ def commands_page() -> str:
     """The help of every command."""
     parts = [_INTRODUCTION]
     for name, command in COMMANDS.items():
-        parts.append(f"## {name}\n\n{command.summary.capitalize()}: `{program(name)}`\n\n```text\n{help_of(name)}```\n")
+        what = f"{command.summary[0].upper()}{command.summary[1:]}"
+        parts.append(f"## {name}\n\n{what}: `{program(name)}`\n\n```text\n{help_of(name)}```\n")
     return "\n".join(parts)
 
 

@@ -27,6 +27,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "generate": Command("make a video from a prompt (the official command)", "generate.py"),
     "batch": Command("make the videos of a file of requests, with any number of workers"),
+    "serve": Command("a page and an API for videos, in front of one queue"),
     "extend": Command("a prompt written out by a language model, without making a video"),
     "decode": Command("the video of latents on disk, of a finished or a stopped run"),
     "compare": Command("compare shortcuts with the same-seed baseline", "tools/compare_cfg_baseline.py"),

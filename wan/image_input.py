@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wan.configs import TaskConfig
 from wan.errors import InvalidInput
-from wan.pictures import DECODING, as_shown, refuse_size
+from wan.pictures import DECODING, MAX_PIXELS, as_shown, refuse_size
 from wan.texts import check_path
 
 if TYPE_CHECKING:
@@ -46,11 +46,15 @@ def open_image(path: Path) -> "Image.Image":
 
 def open_picture(path: Path) -> Picture:
     """An image file with what is said of it; ``InvalidInput`` when it is missing, no picture, damaged or too large."""
-    from PIL import Image  # only here: most runs have no image
-
     name = f"--image {path}"
     check_path(path, name="--image")
-    content = _bytes_of(path, name)
+    return picture_of(_bytes_of(path, name), name=name)
+
+
+def picture_of(content: bytes, *, name: str, most_pixels: int = MAX_PIXELS) -> Picture:
+    """The same from the content of an image file; ``name`` begins every sentence."""
+    from PIL import Image  # only here: most runs have no image
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's: what matters is said by ``as_shown``
         try:
@@ -62,6 +66,7 @@ def open_picture(path: Path) -> Picture:
         except DECODING as error:
             raise InvalidInput(f"{name} cannot be read as a picture ({_what(content, error)}); {_ADVICE}") from error
         with file:
+            refuse_size(file.size, name=name, most=most_pixels)
             image, notices = as_shown(file, name=name)
     return Picture(image=image, notices=notices, sha256=hashlib.sha256(content).hexdigest())
 

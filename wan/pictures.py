@@ -58,14 +58,14 @@ def as_shown(image: "Image.Image", *, name: str) -> tuple["Image.Image", tuple[s
     return image, tuple(f"{name}: {note}" for note in notes)
 
 
-def refuse_size(size: tuple[int, int], *, name: str) -> None:
-    """``InvalidInput`` for a picture without pixels, or with more than can be handled."""
+def refuse_size(size: tuple[int, int], *, name: str, most: int = MAX_PIXELS) -> None:
+    """``InvalidInput`` for a picture without pixels, or with more than ``most``, which is what can be handled."""
     pixels = size[0] * size[1]
     if pixels < 1:
         raise InvalidInput(f"{name} has {size[0]}*{size[1]} pixels and shows nothing; give another picture")
-    if pixels > MAX_PIXELS:
+    if pixels > most:
         raise InvalidInput(
-            f"{name} is too large: {size[0]}*{size[1]} are {pixels:,} pixels, and {MAX_PIXELS:,} are the most; scale "
+            f"{name} is too large: {size[0]}*{size[1]} are {pixels:,} pixels, and {most:,} are the most; scale "
             "it down, a video has at most about two million"
         )
 

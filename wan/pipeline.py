@@ -209,6 +209,10 @@ class Pipeline:
                 observers=[*observers, *store.observers],
             )
 
+    def hold_last_expert(self) -> None:
+        """With ``--offload expert``, too, the expert of a run's end stays in memory until the other one is needed."""
+        self._experts.hold_last()
+
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (C, F, h, w) to a video (3, N, H, W) in [-1, 1]."""
         with explained_out_of_memory(), self._turn:  # the VAE remembers frames while it decodes

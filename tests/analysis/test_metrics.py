@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
+from wan.analysis.frame_curves import frame_curves
 from wan.analysis.metrics import (
     RELATIVE_EPSILON,
     absolute_error,
     motion_amount,
+    motion_per_frame,
     motion_ratio,
     mse,
     psnr,
@@ -93,6 +95,21 @@ def test_temporal_difference_sees_motion_and_not_brightness() -> None:
     assert temporal_difference_error(baseline + 0.4, baseline) == pytest.approx(0.0)
     frozen = levels(0.2, 0.2, 0.2)
     assert temporal_difference_error(frozen, baseline) == pytest.approx(0.01)
+
+
+def test_the_motion_of_every_pair_of_frames_has_the_amount_as_its_mean() -> None:
+    video = np.zeros((4, 12, 12, 3))
+    video[1], video[2], video[3] = 0.1, 0.4, 0.4
+    assert motion_per_frame(video) == pytest.approx((0.1, 0.3, 0.0))
+    assert np.mean(motion_per_frame(video)) == pytest.approx(motion_amount(video))
+    assert motion_per_frame(video[:1]) == ()
+
+
+def test_the_curves_of_a_single_frame_are_empty() -> None:
+    picture, latent = np.zeros((1, 12, 12, 3)), np.ones((4, 1, 2, 2))
+    found = frame_curves(picture, picture, method_latents=latent, baseline_latents=latent)
+    empty = {"method": [], "baseline": []}
+    assert found == {"motion": empty, "continuity": empty}
 
 
 def test_motion_amount_and_ratio() -> None:

@@ -16,8 +16,12 @@ from tests.assault.html_check import fault_of_page
 from tests.assault.trials import Plan, Trial
 from tests.tiny_checkpoint import make_tiny_checkpoint
 from wan.analysis.report import make_report
+from wan.batch.claim_files import RUNNING
+from wan.batch.index import index_page
+from wan.batch.queue import STATES
 from wan.cli.main import run
 from wan.errors import InvalidInput
+from wan.runs.record import FAILED
 from wan.runs.video import write_video
 
 TITLE = "a report"
@@ -25,8 +29,9 @@ SAMPLE = ("quote and handler", "link", "bidi")
 CHECKED = (
     f"{len(PAYLOADS)} hostile texts (scripts, handlers, quotes, `javascript:` links, frames, bidi characters) in every "
     "value and name of run.json and of the files of comparisons, continuity and error analyses, in mp4 metadata, file "
-    "and folder names: the page of `wan report` has no tag, handler or address of theirs by a real HTML parser, and "
-    "headless Chromium runs none, also with the page's policy taken away and every element touched and clicked."
+    "and folder names, and in every text of a batch's index: the pages of `wan report` and `wan batch` have no tag, "
+    "handler or address of theirs by a real HTML parser, and headless Chromium runs none, also with the "
+    "page's policy taken away and every element touched and clicked."
 )
 _SMALL = ("--task", "t2v-demo", "--size", "32*32", "--frame_num", "9", "--sample_steps", "4", "--quiet")
 
@@ -43,13 +48,14 @@ def plan(folder: Path, sample: bool) -> Plan:
     ]
     run_file = records["run"]
     trials += [Trial(f"names and mp4, {name}", lambda n=name: _names(folder / "names", run_file, n)) for name in names]
+    trials += [Trial(f"index of a batch, {name}", lambda n=name: _index(folder / "batch", n)) for name in names]
     if browser is None:
         return Plan(trials=trials, workers=1, left_out=["the browser (no Chromium on the PATH)"])
     trials.append(Trial("the browser sees what runs", lambda: _control(folder / "control", browser)))
     trials += [Trial(f"browser, run, {name}", lambda n=name: _open(folder, "run", n, browser)) for name in names]
     trials += [
         Trial(f"browser, {kind}, everything touched", lambda k=kind: _open_all(folder / k, names, browser))
-        for kind in (*records, "names")
+        for kind in (*records, "names", "batch")
     ]
     return Plan(trials=trials, workers=1)
 
@@ -138,6 +144,18 @@ def _names(place: Path, source: Path, name: str) -> str | None:
         return "the video is not on the page: nothing is proved"
     (place / _plain(name) / "page.html").write_text(page, encoding="utf-8", errors="backslashreplace")
     return None
+
+
+def _index(place: Path, name: str) -> str | None:
+    """The payload as every text of the requests that a batch's index lists, one request for every state."""
+    payload = PAYLOADS[name]
+    texts = dict.fromkeys(("id", "source", "prompt", "folder", "worker"), payload)
+    ends = {FAILED: {"error": payload}, RUNNING: {"steps": 3}}  # a file is a link, which tests/batch looks at
+    rows = [texts | {"state": state} | ends.get(state, {}) for state in STATES]
+    page = index_page(TITLE, dict.fromkeys(STATES, 1), rows, is_whole=True)
+    (place / _plain(name)).mkdir(parents=True, exist_ok=True)
+    (place / _plain(name) / "page.html").write_text(page, encoding="utf-8", errors="backslashreplace")
+    return fault_of_page(page)
 
 
 def _page(folder: Path, target: Path, record: dict[str, Any]) -> tuple[str | None, str | None]:

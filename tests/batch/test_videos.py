@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import WanTransformer3DModel
 
 from tests.batch.videos import FLAGS, LINES, batch, difference, latents, statuses, until, written
 from wan.batch.lines import Faults, LineReader
@@ -17,10 +18,12 @@ from wan.batch.planned import Planner
 from wan.cli.batch import build_parser
 from wan.cli.main import run
 from wan.commands import SOURCE_DIR
+from wan.models.experts import DroppedExperts
 from wan.runs import load_record
 from wan.runs.latents import load_latents
 from wan.runs.state_file import STATE_NAME
 from wan.sampling.observers import StepEvent
+from wan.sampling.plan import Expert
 
 
 def test_one_worker_makes_every_request_once_with_one_session(sequential: Path) -> None:
@@ -116,6 +119,9 @@ def test_shared_forwards_make_the_same_latents(sequential: Path, tmp_path: Path)
         for folder in (tmp_path / "out", sequential)
     )
     assert [one.get("shared_forwards", {"size": 1})["size"] for one in shared.values()] == [1, 2, 2, 1]
+    results = [one.result for one in statuses(tmp_path / "out").values()]
+    assert [one and (one.attempts, one.error) for one in results] == [(0, "")] * len(LINES), "no second try was needed"
+    assert not any("resumed" in record for record in shared.values())
     for line, record in shared.items():
         flops = alone[line]["forwards"].pop("executed_flops")
         assert record["forwards"].pop("executed_flops") == pytest.approx(flops)
@@ -124,6 +130,32 @@ def test_shared_forwards_make_the_same_latents(sequential: Path, tmp_path: Path)
 
 class Stopped(BaseException):
     """As if the process had been killed."""
+
+
+def test_stage_by_stage_makes_the_same_latents_with_one_switch(
+    sequential: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, fill = [], DroppedExperts.take
+
+    def take(self: DroppedExperts, expert: Expert) -> WanTransformer3DModel:
+        taken.append(expert)
+        return fill(self, expert)
+
+    monkeypatch.setattr(DroppedExperts, "take", take)
+    path, out = written(tmp_path, LINES), tmp_path / "out"
+    assert batch(path, out, "--videos_per_switch", "4", "--offload", "expert", "--quiet") == 0
+    assert taken == [Expert.HIGH_NOISE, Expert.LOW_NOISE]
+    found, same = latents(out), latents(sequential)
+    assert found.keys() == same.keys() and all(torch.equal(found[line], same[line]) for line in same)
+    results = [one.result for one in statuses(out).values()]
+    assert [one and (one.attempts, one.error) for one in results] == [(0, "")] * len(LINES), "a pause is no failure"
+
+
+def test_what_keeps_no_resume_file_is_made_in_one_go(tmp_path: Path) -> None:
+    path, out = written(tmp_path, [{**line, "no_resume_file": True} for line in LINES[1:3]]), tmp_path / "out"
+    assert batch(path, out, "--videos_per_switch", "2", "--quiet") == 0
+    records = [load_record(out / one.entry.folder) for one in statuses(out).values()]
+    assert len(records) == 2 and not any("resumed" in record for record in records)
 
 
 def test_a_stopped_shared_run_goes_on_one_by_one(

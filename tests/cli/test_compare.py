@@ -76,7 +76,15 @@ def test_earlier_runs_are_compared(single: Path, tiny_checkpoint: Path, tmp_path
     compare("--from_runs", *runs, "--output_dir", str(tmp_path / "out"))
     text = (tmp_path / "out" / "error_comparison.txt").read_text(encoding="utf-8")
     assert text.count("not known: two runs made earlier come without controls") == 2
-    measured = data(tmp_path / "out")["result"]["measures"]["psnr"]
+    found = data(tmp_path / "out")
+    frames, curves = len(found["result"]["psnr_per_frame"]), found["curves"]
+    assert {name: len(curves["motion"][name]) for name in ("method", "baseline")} == dict.fromkeys(
+        ("method", "baseline"), frames - 1
+    )
+    assert np.mean(curves["motion"]["method"]) == pytest.approx(found["result"]["measures"]["motion"])
+    assert 0 < max(curves["continuity"]["baseline"]) < 1.5
+    assert [one["met"] for one in found["verdicts"]].count(None) == 2 and found["notices"] == []
+    measured = found["result"]["measures"]["psnr"]
     assert measured == pytest.approx(data(single)["sides"]["half_frame"]["cases"][0]["measures"]["psnr"], abs=1e-4)
 
 

@@ -36,10 +36,11 @@ def test_bad_input_is_said_once(tmp_path: Path) -> None:
     assert said(tmp_path, 1) == "" and not (tmp_path / "out").exists()
 
 
-def test_a_killed_rank_ends_the_group_and_the_run_goes_on_to_the_same_latents(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sharing", ["--ulysses_size 2", "--cfg_parallel"])
+def test_a_killed_rank_ends_the_group_and_the_run_goes_on_to_the_same_latents(sharing: str, tmp_path: Path) -> None:
     flags = [*DEMO, "--sample_steps", "12", "--cache", "mag", "--cache_threshold", "0.3", "--enable_debug"]
-    out = ["--output_dir", str(tmp_path / "several")]
-    processes = launched(2, "generate.py", *flags, *TWO, *out, log=tmp_path / "first")
+    out = ["--output_dir", str(tmp_path / "several"), "--device", "cpu"]
+    processes = launched(2, "generate.py", *flags, *sharing.split(), *out, log=tmp_path / "first")
     until = time.monotonic() + PATIENCE
     while not list((tmp_path / "several").glob(f"*/{STATE_NAME}")) and time.monotonic() < until:
         time.sleep(0.02)
@@ -59,7 +60,7 @@ def test_a_killed_rank_ends_the_group_and_the_run_goes_on_to_the_same_latents(tm
     assert finished(again, seconds=PATIENCE) == [0, 0], said(tmp_path / "again", 0)
     assert "going on after step" in said(tmp_path / "again", 0) and said(tmp_path / "again", 1) == ""
     record = load_record(folder)
-    assert record["status"] == "finished" and record["settings"]["several_gpus"] == "--ulysses_size 2"
+    assert record["status"] == "finished" and record["settings"]["several_gpus"] == sharing
     assert (folder / "video.mp4").is_file()
 
     alone = ["--output_dir", str(tmp_path / "one"), "--debug_output_dir", str(tmp_path / "debug")]

@@ -58,6 +58,21 @@ def test_the_whole_budget_is_the_plain_plan(asked: Shortcuts, plans: Path) -> No
     assert job_of(asked).plan == job_of(replace(asked, plan=plans)).plan == plain
 
 
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"sample_steps": 0}, "--sample_steps 0 must be at least 1"),
+        ({"sample_shift": -1.0}, "--sample_shift -1 must be greater than 0"),
+    ],
+)
+@pytest.mark.parametrize("asked", [Shortcuts(), Shortcuts(budget=0.5)])
+def test_what_no_plan_has_is_refused_with_and_without_a_budget(
+    asked: Shortcuts, request_: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        job_of(asked, **request_)
+
+
 def test_a_calibrated_run_says_its_expected_error_and_nothing_else(tmp_path: Path) -> None:
     identity = checkpoint_identity(SOURCE_DIR / "checkpoints" / "t2v-demo")["id"]
     own = write(tmp_path / "own.json", 0.5, checkpoint=identity)
@@ -103,9 +118,10 @@ def test_what_is_carried_over_is_said(request_: dict[str, Any], sentence: str, p
     job = job_of(Shortcuts(plan=plans, budget=0.5), **request_)
     (notice,) = [one for one in job.plan.notices if "this plan was calibrated" in one]
     assert sentence in notice
-    assert notice.endswith(
+    assert (
         "its sigmas and weights are carried over as they are, and the expected error below is that of the calibration"
-    )
+    ) in notice
+    assert ("guidance scales carry over worst, so calibrate for them" in notice) == ("sample_guide_scale" in request_)
 
 
 def test_a_carried_plan_keeps_sigmas_and_weights_and_has_the_runs_own_shape_and_scale(plans: Path) -> None:

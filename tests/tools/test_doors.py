@@ -11,7 +11,13 @@ from wan.commands import COMMANDS, SOURCE_DIR
 
 
 def test_only_what_came_after_the_founding_commands_has_no_door() -> None:
-    assert [name for name, command in COMMANDS.items() if command.door is None] == ["batch", "extend", "decode", "tune"]
+    assert [name for name, command in COMMANDS.items() if command.door is None] == [
+        "batch",
+        "serve",
+        "extend",
+        "decode",
+        "tune",
+    ]
 
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.door is not None])

@@ -5,9 +5,6 @@ from collections.abc import Mapping, Sequence
 from wan.analysis.comparison import CaseResult, Verdict, Yardsticks, summarise, verdicts, worst_case
 from wan.analysis.measures import HEADLINES, MEASURES, SECTIONS, Measure, Spread
 
-REPORT_NAME, DATA_NAME = "error_comparison.txt", "error_comparison.json"
-"""The files of a comparison's folder: the report in words, and the same as data."""
-
 RULE = "=" * 64
 _MARKS = {True: "✅ met    ", False: "❌ NOT met", None: "❓ unknown"}
 

@@ -5,6 +5,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from skimage.metrics import structural_similarity
@@ -77,6 +78,12 @@ def temporal_difference_error(method: np.ndarray, baseline: np.ndarray) -> float
     """MSE between the frame differences of both: wrong or missing motion, whatever the still picture; 0 for N = 1."""
     _check_pair(method, baseline)
     return _mean(np.square(np.diff(method, axis=0) - np.diff(baseline, axis=0)))
+
+
+def motion_per_frame(video: np.ndarray) -> tuple[float, ...]:
+    """Mean absolute difference of every two adjacent frames, N - 1 values; their mean is ``motion_amount``."""
+    _check_video(video)
+    return tuple(_mean(np.abs(b - a)) for a, b in pairwise(video))
 
 
 def motion_amount(video: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME
+from wan.analysis.comparison_files import DATA_NAME, REPORT_NAME, SIDE_BY_SIDE
 from wan.analysis.debug import ANALYSIS_FOLDER, ANALYSIS_NAME
 from wan.analysis.measures import HEADLINES, MEASURES, Measure
 from wan.analysis.page import (
@@ -30,7 +30,6 @@ from wan.runs import RECORD_NAME
 from wan.untrusted.refusal import MALFORMED, reason_of
 
 MakeSection = Callable[[Path, Media], Section]
-SIDE_BY_SIDE = "side_by_side.mp4"
 _VERDICTS = {True: "met", False: "not met", None: "unknown"}
 _PANELS = "baseline, method and difference side by side (small videos are enlarged, every pixel as a square)"
 

@@ -78,8 +78,7 @@ class Planner:
         if not request.prompt:
             self.faults.add(line.number, "it has no prompt, and none is given for all lines; write one")
         template = self._template(replace(request, prompt=request.prompt and "a prompt", seed=0))
-        lasting = replace(request, task=template.task).lasting(seed=request.seed)
-        argv = replace(lasting, output_dir=DEFAULT_OUTPUT_DIR, machine=without_place(lasting.machine)).argv()
+        argv = lasting_argv(replace(request, task=template.task))
         identity = digest([argv, template.image])
         self._seen[identity] += 1
         key, prompt = digest([identity, self._seen[identity]]), request.prompt or ""
@@ -143,6 +142,12 @@ def in_order(found: Sequence[Planned]) -> list[Planned]:
             one.line,
         ),
     )
+
+
+def lasting_argv(request: Request) -> list[str]:
+    """The flags of a request from any folder, without the places that its worker chooses."""
+    lasting = request.lasting(seed=request.seed)
+    return replace(lasting, output_dir=DEFAULT_OUTPUT_DIR, machine=without_place(lasting.machine)).argv()
 
 
 def without_place(machine: Machine) -> Machine:

@@ -6,7 +6,7 @@
 faces of this one object.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ class Status:
     result: Result | None = None
 
 
+def share_forwards(first: Entry, other: Entry) -> bool:
+    """Whether two requests can go through the same forwards."""
+    return bool(first.group) and first.group == other.group and first.session == other.session
+
+
 class Queue:
     """The requests of one folder, as one worker, or one watcher, sees them. One thread uses it at a time.
 
@@ -65,8 +70,10 @@ class Queue:
         retries: int = RETRIES,
         clock: Clock | None = None,
         most: int | None = None,
+        alike: Callable[[Entry, Entry], bool] = share_forwards,
     ) -> None:
-        """OSError when the folder cannot be made. ``most``: requests in one segment, where it is not the usual."""
+        """OSError when the folder cannot be made. ``most``: requests in one segment, where it is not the usual.
+        ``alike``: whether two requests may be claimed together."""
         self.folder = folder
         self.root = folder / QUEUE_FOLDER
         self.root.mkdir(parents=True, exist_ok=True)
@@ -76,6 +83,7 @@ class Queue:
         self._clock = clock or SystemClock()
         self._segments = Segments(self.root, **({} if most is None else {"most": most}))
         self._leases = Leases(self.root / WORKERS_FOLDER, lease=lease, clock=self._clock)
+        self._alike = alike
         self._read: dict[int, Segment] = {}
 
     @property
@@ -91,7 +99,7 @@ class Queue:
         return ids
 
     def claim(self, count: int = 1) -> list[Claim]:
-        """Up to ``count`` requests for this worker: the first that is free, and others that can share its forwards.
+        """Up to ``count`` requests for this worker: the first that is free, and others that are like it.
 
         An empty list: none is free now. Of several workers that want the same request one gets it.
         """
@@ -100,11 +108,11 @@ class Queue:
             claims: list[Claim] = []
             for place in _worth_trying(listing, len(segment.entries)):
                 entry, begun = segment.entries[place], listing.claims.get(place, 0)
-                if claims and (begun or not _shares(claims[0].entry, entry)):
+                if claims and (begun or not self._alike(claims[0].entry, entry)):
                     continue  # what was begun before, by itself, goes on so
                 if claim := self._try(segment, place, begun):
                     claims.append(claim)
-                    if len(claims) == count or begun or not entry.group:
+                    if len(claims) == count or begun or not self._alike(entry, entry):
                         return claims
             if claims:
                 return claims
@@ -123,6 +131,14 @@ class Queue:
         """One request by its id; InvalidInput when there is none."""
         segment, place = self._find(request)
         return self._status(segment, place, list_segment(self.root, segment.number))
+
+    def ended_at(self, request: str) -> float | None:
+        """When a request ended, in Unix seconds of the machine that keeps the files; None when it has not."""
+        segment, place = self._find(request)
+        try:
+            return end_path(self._base(segment.number, place)).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     def statuses(self, *, open_only: bool = False) -> Iterator[Status]:
         """Every request as it is now; ``open_only``: without the segments that are done."""
@@ -273,10 +289,6 @@ def _worth_trying(listing: Listing, count: int) -> list[int]:
     begun = sorted(listing.claims.keys() - listing.ended)
     fresh = [place for place in range(count) if place not in listing.claims and place not in listing.ended]
     return begun[:_LOOKED_AFTER] + fresh + begun[_LOOKED_AFTER:]
-
-
-def _shares(first: Entry, other: Entry) -> bool:
-    return bool(first.group) and first.group == other.group and first.session == other.session
 
 
 def _last_words(record: ClaimRecord) -> dict[str, Any]:

@@ -8,6 +8,7 @@ workers at once, and every request stands in it once.
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ class Segments:
     def __init__(self, folder: Path, *, most: int = MOST_IN_SEGMENT) -> None:
         self._folder = folder
         self._most = most
+        self._ids: dict[str, str] = {}
+        self._next = 0
 
     def count(self) -> int:
         """How many segments there are."""
@@ -90,31 +93,23 @@ class Segments:
         known = self._known()
         new = [entry for entry in asked if entry.key not in known]
         while new:
-            number = self.count()
-            if self._publish(number, new[: self._most]):
-                known |= _ids(Segment(number, tuple(new[: self._most])))
-                new = new[self._most :]
-            else:
-                known |= _ids(self.read(number))
-                new = [entry for entry in new if entry.key not in known]
+            self._publish(self._next, new[: self._most])  # where another writer was first, its list is read
+            known = self._known()
+            new = [entry for entry in new if entry.key not in known]
         return [known[entry.key] for entry in asked]
 
     def _known(self) -> dict[str, str]:
-        """The id of every key."""
-        found: dict[str, str] = {}
-        for number in range(self.count()):
-            found |= _ids(self.read(number))
-        return found
+        """The id of every key; only segments that are new are read."""
+        for number in range(self._next, self.count()):
+            self._ids |= _ids(self.read(number))
+            self._next = number + 1
+        return self._ids
 
-    def _publish(self, number: int, entries: Sequence[Entry]) -> bool:
-        """Whether the segment is ours: False when another writer has taken its number."""
+    def _publish(self, number: int, entries: Sequence[Entry]) -> None:
+        """Give a segment a number; nothing when another writer has taken that."""
         text = "".join(json.dumps(asdict(entry), ensure_ascii=True) + "\n" for entry in entries)
-        try:
-            with atomic_path(self._path(number), overwrite=False) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        except FileExistsError:
-            return False
-        return True
+        with suppress(FileExistsError), atomic_path(self._path(number), overwrite=False) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{segment_name(number)}{_SUFFIX}"

@@ -16,5 +16,6 @@ class BatchSettings:
     lease: float
     retries: int
     batch_size: int
+    videos_per_switch: int
     accept_changes: bool
     quiet: bool

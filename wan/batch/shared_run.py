@@ -6,10 +6,11 @@ rounding allows (1e-5 of the largest value in float32), not bit for bit: a forwa
 order.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -100,9 +101,12 @@ def _sample(
 ) -> Tensor:
     """Latents (B, C, F, h, w): one request's after another's along the first axis."""
     plan, pipeline = runs[0].job.plan, loaded.pipeline
-    loaded.embed(text for run in runs for text in (run.job.prompt, run.job.negative_prompt))
+    with _shared_time(runs, "text_encoding"):
+        loaded.embed(text for run in runs for text in (run.job.prompt, run.job.negative_prompt))
     sessions = [run.open_session(show_progress=False) for run in runs]
     contexts = [session.contexts(run.job.prompt) for session, run in zip(sessions, runs, strict=True)]
+    with _shared_time(runs, "image_encoding"):
+        conditioning = sessions[0].conditioning(plan.geometry)
     with ExitStack() as stack:
         watching: list[Observer] = [timer, NaNGuard()]
         if show_progress:
@@ -112,12 +116,21 @@ def _sample(
             plan,
             {branch: torch.cat([context[branch] for context in contexts]) for branch in Branch},
             noise=torch.stack([pipeline.noise(plan.geometry, run.seed) for run in runs]),
-            conditioning=sessions[0].conditioning(plan.geometry),
+            conditioning=conditioning,
             observers=[*watching, *observers, TimerResume(timer)],
         )
     counter = pipeline.forward_counter
     counter.flops_by = _share(counter.flops_by, len(runs))
     return latents
+
+
+@contextmanager
+def _shared_time(runs: Sequence[FolderRun], phase: str) -> Iterator[None]:
+    """Add to each run's phase its part of the seconds of the block."""
+    start = perf_counter()
+    yield
+    for run in runs:
+        run.stopwatch.add(phase, (perf_counter() - start) / len(runs))
 
 
 class _Own(Observer):

@@ -28,17 +28,30 @@ class Watcher(Protocol):
         """A request was claimed or has ended; ``last``: this worker has nothing left to do."""
 
 
-def work(queue: Queue, maker: Maker, *, batch_size: int, clock: Clock, watcher: Watcher) -> None:
+def work(
+    queue: Queue,
+    maker: Maker,
+    *,
+    batch_size: int,
+    clock: Clock,
+    watcher: Watcher,
+    serves: Callable[[], bool] = lambda: False,
+) -> None:
     """Until every request of the queue has ended, by this worker or by another.
 
-    Where others hold all that is left, it waits: a worker that dies loses its claims.
+    Where others hold all that is left, it waits: a worker that dies loses its claims. As long as ``serves`` says so it
+    also waits for requests that are yet to come.
     """
+
+    def goes_on() -> bool:
+        return not queue.is_over() or serves()
+
     try:
-        while not queue.is_over():
+        while goes_on():
             claims = queue.claim(batch_size)
             watcher.changed()
             has_worked = bool(claims) and _make(queue, maker, claims)
-            if not has_worked and not queue.is_over():
+            if not has_worked and goes_on():
                 clock.sleep(queue.beat_seconds / 2)
     finally:
         watcher.changed(last=True)

@@ -20,7 +20,7 @@ from wan.request import OUTPUT, add_request_flags
 from wan.runs.record import FAILED, FINISHED
 from wan.runs.writable import refuse_unwritable_folder
 
-MOST_RETRIES, MOST_TOGETHER, MOST_WORKERS = 100, 32, 100_000
+MOST_RETRIES, MOST_TOGETHER, MOST_PER_SWITCH, MOST_WORKERS = 100, 32, 1_000, 100_000
 MIN_LEASE, MAX_LEASE = 2.0, 86_400.0
 ENGINES = ("local", "ray")
 BATCH = "batch"
@@ -64,6 +64,12 @@ def main(argv: Sequence[str]) -> int:
 def settings_of(args: argparse.Namespace) -> BatchSettings:
     """The command's own flags, checked."""
     check_count("--batch_size", args.batch_size, most=MOST_TOGETHER)
+    check_count("--videos_per_switch", args.videos_per_switch, most=MOST_PER_SWITCH)
+    if args.batch_size > 1 and args.videos_per_switch > 1:
+        raise InvalidInput(
+            f"--batch_size {args.batch_size} and --videos_per_switch {args.videos_per_switch} cannot be combined: "
+            "shared forwards share the switch of experts, too; give one of them"
+        )
     check_count("--workers", 1 if args.workers is None else args.workers, most=MOST_WORKERS)
     if not 0 <= args.retries <= MOST_RETRIES:
         raise InvalidInput(f"--retries {args.retries} must be from 0 to {MOST_RETRIES}")
@@ -83,6 +89,7 @@ def settings_of(args: argparse.Namespace) -> BatchSettings:
         lease=args.lease,
         retries=args.retries,
         batch_size=args.batch_size,
+        videos_per_switch=args.videos_per_switch,
         accept_changes=args.accept_changes,
         quiet=args.quiet,
     )
@@ -96,13 +103,17 @@ def build_parser() -> Parser:
     )
     groups = Groups(parser)
     add_request_flags(groups, leave_out=NOT_IN_A_BATCH)
-    output, batch = groups[OUTPUT], groups[BATCH]
-    output.add_argument(
+    groups[OUTPUT].add_argument(
         "--output_dir",
         type=Path,
         metavar="DIR",
         help="run folders, queue, index and page go here; workers that share it work together (batch_outputs/NAME)",
     )
+    _add_batch_flags(groups[BATCH])
+    return parser
+
+
+def _add_batch_flags(batch: argparse._ArgumentGroup) -> None:
     batch.add_argument(
         "--retries",
         type=int,
@@ -116,6 +127,14 @@ def build_parser() -> Parser:
         default=1,
         metavar="N",
         help="requests with equal plans and shapes share forwards, so many at a time (%(default)s)",
+    )
+    batch.add_argument(
+        "--videos_per_switch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="make the high-noise steps of so many requests, then their low-noise steps: with --offload expert each "
+        "expert is read once for all of them (%(default)s)",
     )
     batch.add_argument(
         "--lease",
@@ -134,7 +153,6 @@ def build_parser() -> Parser:
     )
     batch.add_argument("--dry_run", action="store_true", help="print what all requests cost, load nothing")
     batch.add_argument("--quiet", action="store_true", help="print errors only")
-    return parser
 
 
 def run(settings: BatchSettings, args: argparse.Namespace, say: Callable[[str], None]) -> None:

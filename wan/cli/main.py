@@ -20,6 +20,7 @@ from wan.parallel.ranks import ranks_here
 _INTERRUPTED: Mapping[str, str] = {
     "generate": "what was computed is in the run folder, and --resume goes on with it",
     "batch": "the same command goes on with what is not finished",
+    "serve": "the same command goes on with what is not finished",
     "extend": "nothing was kept",
     "compare": "the same command continues",
     "continuity": "the same command continues",

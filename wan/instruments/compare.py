@@ -9,6 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from wan.analysis.comparison import CaseResult, judge, worst_case
+from wan.analysis.comparison_files import CONTACT_SHEET, PER_FRAME, SIDE_BY_SIDE
 from wan.analysis.comparison_plots import plot_contact_sheet, plot_per_frame
 from wan.analysis.divergence import Divergence, StepStore
 from wan.analysis.measures import Cost, Observation
@@ -25,8 +26,6 @@ from wan.runs.latents import save_latents
 from wan.runs.video import write_frames
 from wan.sampling.observers import Observer
 from wan.session import Sampled, Session
-
-SIDE_BY_SIDE, CONTACT_SHEET, PER_FRAME = "side_by_side.mp4", "contact_sheet.png", "per_frame.png"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

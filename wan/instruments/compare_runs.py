@@ -6,9 +6,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from wan.analysis.comparison import Yardsticks, judge
-from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME, format_method
+from wan.analysis.comparison import CaseResult, Yardsticks, finite, judge, summarise, verdicts
+from wan.analysis.comparison_files import DATA_NAME, REPORT_NAME
+from wan.analysis.comparison_report import format_method
 from wan.analysis.divergence import relative_difference
+from wan.analysis.frame_curves import frame_curves
 from wan.analysis.measures import Cost, Observation
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
@@ -33,7 +35,8 @@ def compare_earlier_runs(folders: Sequence[Path], job: Job, say: Callable[[str],
         _refuse_incomplete(folder, record)
     latents = [load_latents(folder / LATENTS_NAME) for folder in folders]
     _refuse_unlike(folders, records, [tuple(item.shape) for item in latents])
-    for notice in _differences(records):
+    notices = _differences(records)
+    for notice in notices:
         say(notice)
     ckpt_dir = job.request.ckpt_dir or Path(records[0]["checkpoint"]["path"])
     session = Session(vary(job, task=records[0]["task"], ckpt_dir=ckpt_dir, prompt=records[0]["prompt"]))
@@ -58,14 +61,23 @@ def compare_earlier_runs(folders: Sequence[Path], job: Job, say: Callable[[str],
     yardsticks = Yardsticks(missing="not known: two runs made earlier come without controls")
     text = format_method(f"{METHOD_TITLE} {folders[1].name}", [result], yardsticks=yardsticks) + "\n"
     write_text_atomic(directory / REPORT_NAME, text)
-    write_json_atomic(
-        directory / DATA_NAME,
-        {"baseline": str(folders[0]), "method": str(folders[1]), "result": result.as_dict()},
-    )
+    data = _data(folders, result, yardsticks, notices)
+    curves = frame_curves(method, baseline, method_latents=latents[1].numpy(), baseline_latents=latents[0].numpy())
+    write_json_atomic(directory / DATA_NAME, data | {"curves": finite(curves)})
     title = f"{result.prompt!r}, seed {result.seed}"
     write_side_by_side(directory, result, method, baseline, name="method", fps=session.config.sample_fps)
     write_sheets(directory, result, method, baseline, name="method", title=title, stride=stride)
     say(f"{text}\nresults: {directory}")
+
+
+def _data(folders: Sequence[Path], result: CaseResult, against: Yardsticks, notices: list[str]) -> dict[str, Any]:
+    return {
+        "baseline": str(folders[0]),
+        "method": str(folders[1]),
+        "result": result.as_dict(),
+        "notices": notices,
+        "verdicts": [asdict(found) for found in verdicts(summarise([result]), against)],
+    }
 
 
 def _refuse_incomplete(folder: Path, record: dict[str, Any]) -> None:

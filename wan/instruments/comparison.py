@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from wan.analysis.comparison import CaseResult, Yardsticks, finite, summarise, verdicts
+from wan.analysis.comparison_files import DATA_NAME, REPORT_NAME
 from wan.analysis.comparison_plots import plot_cases, plot_divergence
-from wan.analysis.comparison_report import DATA_NAME, REPORT_NAME, format_controls, format_method
+from wan.analysis.comparison_report import format_controls, format_method
 from wan.commands import command_line
 from wan.instruments.arena.store import digest_of, identity_of
 from wan.instruments.compare import Comparer

@@ -84,6 +84,29 @@ class DroppedExperts:
         return ()
 
 
+class LastExpert(DroppedExperts):
+    """One expert in memory at a time, which stays from one run to the next, until the other one is taken."""
+
+    def __init__(self, prepare: Prepare, *, device: torch.device) -> None:
+        super().__init__(prepare, device=device)
+        self._held: tuple[Expert, WanTransformer3DModel] | None = None
+
+    def take(self, expert: Expert) -> WanTransformer3DModel:
+        if self._held is None or self._held[0] is not expert:
+            self.clear()
+            self._held = expert, super().take(expert)
+        return self._held[1]
+
+    def give_back(self, model: WanTransformer3DModel) -> None:
+        pass
+
+    def clear(self) -> None:
+        """Drop it."""
+        if self._held is not None:
+            super().give_back(self._held[1])
+        self._held = None
+
+
 class GroupedExperts:
     """An expert stays in host memory; its blocks visit the device in turn (diffusers' group offloading)."""
 

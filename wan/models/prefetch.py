@@ -11,7 +11,17 @@ from time import perf_counter
 import torch
 from diffusers import WanTransformer3DModel
 
-from wan.models.experts import CPU, DroppedExperts, ExpertStore, Fill, GroupedExperts, HeldOver, KeptExperts, Prepare
+from wan.models.experts import (
+    CPU,
+    DroppedExperts,
+    ExpertStore,
+    Fill,
+    GroupedExperts,
+    HeldOver,
+    KeptExperts,
+    LastExpert,
+    Prepare,
+)
 from wan.sampling.observers import Observer, StepEvent
 from wan.sampling.plan import Expert, Stage
 
@@ -97,12 +107,19 @@ class ExpertStores:
         self._device = device
         self._may_prefetch = may_prefetch
         self._kept = KeptExperts(prepare, device=device)
+        self._last: LastExpert | None = None
+
+    def hold_last(self) -> None:
+        """With offloading by experts, too, let the last expert of a run wait for the next run."""
+        self._last = LastExpert(self._prepare, device=self._device)
 
     def of_run(self, mode: str, stages: Sequence[Stage]) -> ExpertStore:
         """The store of a run of ``stages``; ``mode`` is none, expert or group, the offloading."""
         if mode == "none":
             return self._kept
         self._kept.clear()
+        if mode == "expert" and self._last is not None:
+            return self._last
         turns = turns_of(stages)
         store = self._offloading(mode, turns)
         return store if len(turns) == len(stages) else HeldOver(store, order=[stage.expert for stage in stages])

@@ -53,11 +53,14 @@ def carry_notices(baseline: Baseline, settings: SamplingSettings, geometry: Geom
     changes = list(_changes(baseline, settings, geometry))
     if not changes:
         return []
-    return [
+    notice = (
         f"this plan was calibrated with {', '.join(old for old, _ in changes)}, and this run has "
         f"{', '.join(new for _, new in changes)}: its sigmas and weights are carried over as they are, and the "
         "expected error below is that of the calibration"
-    ]
+    )
+    if Baseline.of(settings, geometry).guide_scale != baseline.guide_scale:
+        notice += f"; of all settings guidance scales carry over worst, so calibrate for them: `{command_line('tune')}`"
+    return [notice]
 
 
 def _changes(baseline: Baseline, settings: SamplingSettings, geometry: Geometry) -> Iterator[tuple[str, str]]:

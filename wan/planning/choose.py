@@ -13,7 +13,7 @@ from wan.planning.stored import Calibration, StoredPlan, read_calibration
 from wan.runs.provenance import CALIBRATION_NAME, checkpoint_identity
 from wan.sampling.geometry import Geometry
 from wan.sampling.plan import Plan
-from wan.sampling.policies import make_plan
+from wan.sampling.policies import make_plan, refuse_bad_values
 from wan.settings import SamplingSettings
 
 
@@ -25,6 +25,7 @@ def plan_run(config: TaskConfig, settings: SamplingSettings, geometry: Geometry,
     budget = settings.asked_budget
     if budget == 1.0 or (budget is None and settings.plan is None):
         return make_plan(settings, geometry)
+    refuse_bad_values(settings)
     if settings.plan is not None:
         return _from_file(settings.plan, config, settings, geometry, ckpt_dir)
     assert budget is not None

@@ -20,11 +20,15 @@ LORA_HASHES = "lora_sha256"
 FILE_KEYS = ("task", "prompt", "original_prompt", "negative_prompt", "seed", "command", PARAMETERS)
 
 
+class Paused(Exception):
+    """A run stops in order, and goes on later from its resume file."""
+
+
 class RunRecord:
     """Owner of ``run.json`` in one run folder; the file on disk is always whole and never behind the object.
 
     As a context manager it ends the record: ``finished`` (unless the block set a status itself), ``interrupted``
-    (Ctrl-C) or ``failed`` with the error.
+    (Ctrl-C, ``Paused``) or ``failed`` with the error.
     A record that stays ``running`` belongs to a process that was killed.
     """
 
@@ -54,7 +58,7 @@ class RunRecord:
         if error is None:
             if self._sections["status"] == RUNNING:
                 self.update(status=FINISHED)
-        elif isinstance(error, KeyboardInterrupt):
+        elif isinstance(error, KeyboardInterrupt | Paused):
             self.update(status=INTERRUPTED)
         else:
             self.update(status=FAILED, error=f"{type(error).__name__}: {error}")

@@ -22,7 +22,7 @@ from wan.shortcuts import FRAME_POSITIONS
 
 def make_plan(settings: SamplingSettings, geometry: Geometry) -> Plan:
     """Decide every step of a run; ``InvalidInput`` says what cannot be planned and what to change."""
-    _refuse_bad_values(settings)
+    refuse_bad_values(settings)
     grid = sigma_grid(settings.solver, steps=settings.steps, shift=settings.shift)
     experts = [expert_for(timestep, settings.boundary) for timestep in grid.timesteps]
     _refuse_impossible_combinations(settings, geometry, experts)
@@ -181,7 +181,8 @@ def guidance_scale(settings: SamplingSettings, expert: Expert) -> float:
     return settings.high_noise_guidance_scale if expert is Expert.HIGH_NOISE else settings.low_noise_guidance_scale
 
 
-def _refuse_bad_values(settings: SamplingSettings) -> None:
+def refuse_bad_values(settings: SamplingSettings) -> None:
+    """``InvalidInput`` for a solver, steps or a shift that no plan has."""
     if settings.solver not in SOLVER_NAMES:
         raise InvalidInput(f"--sample_solver {settings.solver!r} is unknown; choose one of {', '.join(SOLVER_NAMES)}")
     if settings.steps < 1:

@@ -1,0 +1,98 @@
+"""What the buttons of the lists do, on whichever tab they stand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from wan.errors import WanError
+from wan.serve.page import html
+from wan.serve.page.compare_tab import choices
+from wan.serve.page.comparisons import command
+from wan.serve.page.context import COMPARE, WATCH, Context
+from wan.serve.page.partners import make_partner, pair_of
+from wan.serve.page.restoring import reused
+from wan.serve.page.shown import Shown, find
+from wan.serve.page.tabs import Tabs
+
+Updates = dict[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """``said`` is where a tab says what came of a press."""
+
+    context: Context
+    tabs: Tabs
+
+    def outputs(self, said: Any) -> list[Any]:
+        """Everything that a press may change."""
+        tabs = self.tabs
+        generate, compare = tabs.generate, tabs.compare
+        return [
+            *generate.form.inputs(),
+            *(generate.said, tabs.box, tabs.watch.watched, compare.baseline, compare.method, compare.asked, said),
+        ]
+
+    def press(self, act: str, name: str, said: Any) -> Updates:
+        """Do what a button says with the run of that name; the updates of components."""
+        run = find(self.context.desk, name)
+        if run is None:
+            return {said: html.fault(self.context.words("no_such_run", name=name))}
+        known: dict[str, Callable[[Shown, Any], Updates]] = {
+            "watch": self._watch,
+            "cancel": self._cancel,
+            "resume": self._resume,
+            "delete": self._delete,
+            "decode": self._decode,
+            "reuse": self._reuse,
+            "compare": self._compare,
+            "partner": self._compare,
+        }
+        if act not in known:
+            return {said: ""}
+        try:
+            return {said: "", **known[act](run, said)}
+        except (WanError, OSError) as error:
+            return {said: html.fault(str(error))}
+
+    def _watch(self, run: Shown, said: Any) -> Updates:
+        return {self.tabs.box: gr.update(selected=WATCH), self.tabs.watch.watched: run.name}
+
+    def _cancel(self, run: Shown, said: Any) -> Updates:
+        if run.entry is not None:
+            self.context.desk.cancel(run.entry.id)
+        return {said: html.note(self.context.words("said_cancelled"))}
+
+    def _resume(self, run: Shown, said: Any) -> Updates:
+        if run.entry is not None:
+            self.context.desk.resume(run.entry.id)
+        return {said: html.note(self.context.words("said_resumed"))}
+
+    def _delete(self, run: Shown, said: Any) -> Updates:
+        if run.entry is not None:
+            self.context.desk.delete(run.entry.id)
+        return {said: html.note(self.context.words("said_deleted")), self.tabs.watch.watched: None}
+
+    def _decode(self, run: Shown, said: Any) -> Updates:
+        command("decode", str(run.folder), "--overwrite", *self.context.comparisons.where)
+        return {
+            said: html.note(self.context.words("said_decoded")),
+            **self._watch(run, said),
+        }
+
+    def _reuse(self, run: Shown, said: Any) -> Updates:
+        generate = self.tabs.generate
+        *form, sentence, box = reused(self.context, generate.form, run)
+        return {**dict(zip(generate.form.inputs(), form, strict=True)), generate.said: sentence, self.tabs.box: box}
+
+    def _compare(self, run: Shown, said: Any) -> Updates:
+        pair = pair_of(run, self.context.desk) or make_partner(run, self.context.desk)[0]
+        compare, listed = self.tabs.compare, choices(self.context, *pair)
+        return {
+            compare.baseline: gr.update(value=pair[0], choices=listed),
+            compare.method: gr.update(value=pair[1], choices=listed),
+            compare.asked: pair,
+            self.tabs.box: gr.update(selected=COMPARE),
+        }

@@ -1,0 +1,169 @@
+"""The page of one language: the five tabs, and what leads from one to another."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from wan.analysis.page_text import escaped
+from wan.serve.page import compare_tab, generate_tab, html, queue_tab, runs_tab, watch_tab
+from wan.serve.page.acts import Acts
+from wan.serve.page.context import COMPARE, GENERATE, QUEUE, RUNS, WATCH, Context
+from wan.serve.page.panel import panel
+from wan.serve.page.quoted import SLOTS
+from wan.serve.page.restoring import restored
+from wan.serve.page.shown import find
+from wan.serve.page.tabs import Tabs
+from wan.serve.page.words import LANGUAGES
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_OFTEN: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
+
+
+def make_page(context: Context) -> gr.Blocks:
+    """The page, ready to be mounted."""
+    words = context.words
+    with gr.Blocks(title=words("title"), analytics_enabled=False, fill_width=True) as page:
+        panel(_head(context))
+        with gr.Tabs(selected=GENERATE, overflow_behavior="wrap") as box:
+            with gr.Tab(words("tab_generate"), id=GENERATE) as first:
+                generate = generate_tab.build(context)
+            with gr.Tab(words("tab_watch"), id=WATCH) as second:
+                watch = watch_tab.build(context)
+            with gr.Tab(words("tab_queue"), id=QUEUE) as third:
+                queue = queue_tab.build(context)
+            with gr.Tab(words("tab_compare"), id=COMPARE) as fourth:
+                compare = compare_tab.build(context)
+            with gr.Tab(words("tab_runs"), id=RUNS) as fifth:
+                runs = runs_tab.build(context)
+        tabs = Tabs(box=box, generate=generate, watch=watch, queue=queue, compare=compare, runs=runs)
+        generate_tab.wire(context, generate, tabs=box, watched=watch.watched)
+        _wire_watch(context, tabs, second)
+        _wire_lists(context, tabs, third, fifth)
+        _wire_compare(context, tabs, fourth)
+        _wire_timers(tabs, [first, second, third, fourth, fifth])
+        _wire_buttons(Acts(context, tabs))
+        _wire_start(context, tabs, page, first)
+    return page
+
+
+def _head(context: Context) -> str:
+    words = context.words
+    other = LANGUAGES[1 - words.place]
+    return html.whole(
+        f"<h1>{escaped(words('title'))}</h1>{html.paragraph(words('subtitle'))}"
+        f'<a href="../{other}/" hreflang="{other}" lang="{other}" data-language>{escaped(words("other_language"))}</a>',
+        kind="wan-head",
+    )
+
+
+def _wire_watch(context: Context, tabs: Tabs, tab: Any) -> None:
+    watch = tabs.watch
+    parts = [watch.screen, watch.progress, watch.details]
+
+    def look(name: str | None) -> Sequence[Any]:
+        return watch_tab.look(context, name)
+
+    def opened(name: str | None) -> list[Any]:
+        name = name or watch_tab.newest(context)
+        return [gr.update(choices=watch_tab.choices(context), value=name), *look(name)]
+
+    watch.timer.tick(look, watch.watched, parts, **_OFTEN)
+    watch.watched.change(look, watch.watched, parts, **_OFTEN)
+    tab.select(opened, watch.watched, [watch.watched, *parts], **_OFTEN)
+
+
+def _wire_lists(context: Context, tabs: Tabs, queue_item: Any, runs_item: Any) -> None:
+    queue, runs = tabs.queue, tabs.runs
+
+    def look_queue() -> str:
+        return queue_tab.look(context)
+
+    def look_runs(search: str) -> str:
+        return runs_tab.look(context, search)
+
+    for event in (queue.timer.tick, queue_item.select):
+        event(look_queue, None, queue.listing, **_OFTEN)
+    for event in (runs.timer.tick, runs_item.select, runs.search.input):
+        event(look_runs, runs.search, runs.listing, **_OFTEN)
+
+    generate = tabs.generate
+
+    def restore(path: str | None) -> list[Any]:
+        return restored(context, generate.form, path)
+
+    runs.drop.upload(
+        restore, runs.drop, [*generate.form.inputs(), generate.said, tabs.box], api_visibility="private"
+    ).then(lambda: None, None, runs.drop, **_QUIET)
+
+
+def _wire_compare(context: Context, tabs: Tabs, tab: Any) -> None:
+    compare = tabs.compare
+    inputs, outputs = [compare.baseline, compare.method, compare.asked, compare.seen], [compare.result, compare.seen]
+
+    def look(baseline: str | None, method: str | None, asked: Any, seen: str) -> list[Any]:
+        return compare_tab.look(context, baseline, method, asked, seen)
+
+    def opened(*values: Any) -> list[Any]:
+        found = gr.update(choices=compare_tab.choices(context, *values[:2]))
+        return [found, found, *look(*values)]
+
+    compare.timer.tick(look, inputs, outputs, **_OFTEN)
+    gr.on([compare.baseline.change, compare.method.change], look, inputs, outputs, **_OFTEN)
+    tab.select(opened, inputs, [compare.baseline, compare.method, *outputs], **_OFTEN)
+    compare.button.click(lambda *pair: pair, [compare.baseline, compare.method], compare.asked, **_QUIET).then(
+        look, inputs, outputs, **_OFTEN
+    )
+
+
+def _wire_timers(tabs: Tabs, items: list[Any]) -> None:
+    """Only the tab that is seen asks the server again and again."""
+    timers = [tabs.watch.timer, tabs.queue.timer, tabs.compare.timer, tabs.runs.timer]
+    for number, item in enumerate(items):
+        running = [number == place for place in range(1, len(items))]
+        item.select(_switch(running), None, timers, **_QUIET)
+
+
+def _switch(running: list[bool]) -> Callable[[], list[Any]]:
+    return lambda: [gr.Timer(active=one) for one in running]
+
+
+def _wire_buttons(acts: Acts) -> None:
+    tabs = acts.tabs
+    lists = [
+        (tabs.watch.progress, tabs.watch.said),
+        (tabs.queue.listing, tabs.queue.said),
+        (tabs.runs.listing, tabs.runs.said),
+        (tabs.compare.result, tabs.watch.said),
+    ]
+    for listing, said in lists:
+        listing.click(_pressing(acts, said), None, acts.outputs(said), **_OFTEN)
+
+
+def _pressing(acts: Acts, said: Any) -> Callable[[gr.EventData], Iterator[dict[Any, Any]]]:
+    def press(event: gr.EventData) -> Iterator[dict[Any, Any]]:
+        if str(event.act) == "decode":
+            yield {said: html.note(acts.context.words("decoding"))}
+        yield acts.press(str(event.act), str(event.name), said)
+
+    return press
+
+
+def _wire_start(context: Context, tabs: Tabs, page: gr.Blocks, first: Any) -> None:
+    """What is seen first: the run that the address names, or the form with its price."""
+    generate = tabs.generate
+    slots = [generate.slots[name] for name in SLOTS]
+    looked = [*slots, generate.quote, generate.command, generate.form.components["budget"]]
+
+    def refresh(*values: Any) -> list[Any]:
+        return generate_tab.refresh(context, generate, values)
+
+    def begin(request: gr.Request) -> list[Any]:
+        name = str(request.query_params.get("run", ""))
+        if not name or find(context.desk, name) is None:
+            return [gr.skip(), gr.skip()]
+        return [gr.update(selected=WATCH), name]
+
+    page.load(refresh, generate.form.inputs(), looked, **_QUIET)
+    page.load(begin, None, [tabs.box, tabs.watch.watched], **_QUIET)
+    first.select(refresh, generate.form.inputs(), looked, **_QUIET)

@@ -1,0 +1,61 @@
+"""Settings back into the form: from a file that is dropped on the page, or from a run of the service."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from wan.errors import WanError
+from wan.recorded_request import recorded_request
+from wan.request import Request
+from wan.runs import RECORD_NAME
+from wan.serve.page import html
+from wan.serve.page.context import GENERATE, Context
+from wan.serve.page.form import Form
+from wan.serve.page.settings import request_from
+from wan.serve.page.shown import Shown
+
+
+def restored(context: Context, form: Form, path: str | None) -> list[Any]:
+    """Updates of the form, of the sentence beside it, and of the tabs, from a dropped file.
+
+    The file is a stranger's: it gives settings, and names no other file that would be read.
+    """
+    if path is None:
+        return [*[gr.skip()] * len(form.components), "", gr.skip()]
+    try:
+        request = recorded_request(Path(path)).request
+    except (WanError, OSError) as error:
+        sentence = str(error).replace(f"--from {path}", Path(path).name).replace(path, Path(path).name)
+        return [*[gr.skip()] * len(form.components), html.fault(sentence), gr.skip()]
+    words = context.words
+    left_out = [words("left_out_image")] if request.image else []
+    left_out += [words("left_out_plan")] if request.shortcuts.plan else []
+    request = replace(request, image=None, shortcuts=replace(request.shortcuts, plan=None))
+    return _filled(context, form, request, None, words("restored", name=Path(path).name), left_out)
+
+
+def reused(context: Context, form: Form, run: Shown) -> list[Any]:
+    """The same from a run of this service, with its own image."""
+    try:
+        if run.entry is not None:
+            request, image = request_from(run.entry.settings), run.entry.image
+        else:
+            request, image = recorded_request(run.folder / RECORD_NAME).request, None
+    except (WanError, OSError) as error:
+        return [*[gr.skip()] * len(form.components), html.fault(str(error)), gr.update(selected=GENERATE)]
+    left_out = [context.words("left_out_image")] if request.image and image is None else []
+    return _filled(context, form, request, image, context.words("reused", name=run.name), left_out)
+
+
+def _filled(
+    context: Context, form: Form, request: Request, image: Path | None, said: str, left_out: list[str]
+) -> list[Any]:
+    task = request.task or next(iter(context.models))
+    if task not in context.models:
+        served = ", ".join(context.models)
+        sentence = context.words("other_model", task=task, served=served)
+        return [*[gr.skip()] * len(form.components), html.fault(sentence), gr.update(selected=GENERATE)]
+    updates = form.updates(context, request, image=image)
+    return [*updates, html.note(" ".join([said, *left_out])), gr.update(selected=GENERATE)]
