@@ -33,6 +33,7 @@ HALF = ["--enable_half_frame_generation", "--frame_completion", "interpolate"]
 RUNS: dict[str, list[str]] = {
     "plain": [],
     "dpm++": ["--sample_solver", "dpm++"],
+    "lora, euler": ["--sample_solver", "euler", "--lora", "t2v-demo-4steps"],
     "truncated": ["--cfg_truncate_steps", "2", "--cfg_truncate_high_noise_steps", "2", "--cfg_truncate_mode", "decay"],
     "half": HALF,
     "half spread": [*HALF, "--frame_positions", "spread"],
