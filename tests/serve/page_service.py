@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,16 @@ def missing() -> str:
 
 
 @contextmanager
-def running_service(folder: Path, *, token: str | None = None) -> Iterator[tuple[Any, str]]:
-    """(desk, address) of a service of the demo model whose output folder is ``folder``."""
+def running_service(folder: Path, *, token: str | None = None, has_workers: bool = True) -> Iterator[tuple[Any, str]]:
+    """(desk, address) of a service of the demo model whose output folder is ``folder``. Without workers it takes
+    requests, and makes none."""
     from wan.serve.app import make_app
     from wan.serve.desk import Desk, DeskSettings
     from wan.serve.page.mount import mount_page
     from wan.serve.running import make_server
 
-    with Desk(DeskSettings(folder=folder, models={"t2v-demo": None})) as desk:
+    desk = Desk(DeskSettings(folder=folder, models={"t2v-demo": None}))
+    with desk if has_workers else closing(_Unstarted(desk)):
         app = make_app(desk, token=token, mount_page=mount_page)
         server, listening = make_server(app), socket.create_server(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -50,6 +53,16 @@ def running_service(folder: Path, *, token: str | None = None) -> Iterator[tuple
         finally:
             server.should_exit = True
             thread.join(timeout=10)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unstarted:
+    """A desk that was not started, to be closed."""
+
+    desk: Any
+
+    def close(self) -> None:
+        self.desk.stop()
 
 
 @contextmanager
