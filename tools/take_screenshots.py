@@ -61,14 +61,16 @@ def main(argv: Sequence[str]) -> None:
     from tests.serve.page_service import finished, running_browser, running_service
 
     with tempfile.TemporaryDirectory() as folder, running_service(Path(folder)) as (desk, address):
+        kept = []
         for prompt, seed in PROMPTS:
             for shortcuts in ({}, {"budget": 0.5}):
                 entry = finished(desk, desk.submit({"prompt": prompt, "base_seed": seed, **shortcuts}).id)
+                kept.append(entry.run_folder.name)
         with running_browser() as browser:
             for shot in _every() if args.all else IN_THE_DOCUMENTS:
                 path = args.output_dir / shot.name
                 with atomic_path(path) as temporary:
-                    _take(browser, desk, address, shot, entry.run_folder.name, temporary)
+                    _take(browser, desk, address, shot, kept, temporary)
                 print(f"{path.stat().st_size / 1000:6.0f} kB  {path}")
 
 
@@ -77,23 +79,23 @@ def _every() -> Iterator[Shot]:
         yield Shot(tab=tab, language=language, scheme=scheme, window=window)
 
 
-def _take(browser: Any, desk: Any, address: str, shot: Shot, run: str, path: Path) -> None:
-    width, height = shot.window
+def _take(browser: Any, desk: Any, address: str, shot: Shot, kept: Sequence[str], path: Path) -> None:
+    (width, height), run = shot.window, kept[-1]
     locale = {"en": "en-GB", "zh": "zh-CN"}[shot.language]
     window = {"width": width, "height": height}
     context = browser.new_context(viewport=window, color_scheme=shot.scheme, locale=locale)
     page = context.new_page()
-    if shot.tab in ("watch", "queue"):  # something is made, and something waits
-        asked = [desk.submit({"prompt": prompt, "base_seed": seed + 100}) for prompt, seed in PROMPTS[:2]]
-        run = asked[0].run_folder.name
-    page.goto(f"{address}/{shot.language}/" + (f"?run={run}" if shot.tab in ("watch", "compare") else ""))
+    if shot.tab == "queue":  # something is made, and something waits
+        for prompt, seed in PROMPTS[:2]:
+            desk.submit({"prompt": prompt, "base_seed": seed + 100})
+    page.goto(f"{address}/{shot.language}/" + (f"?run={run}" if shot.tab == "compare" else ""))
     page.locator("#quote .figures").wait_for(timeout=60_000, state="attached")
     if shot.tab == "compare":
         page.locator('#progress [data-act="partner"]').click(timeout=60_000)
         page.locator("#comparison .duo-box").wait_for(timeout=180_000)
     elif shot.tab == "watch":
-        page.locator("#screen img").wait_for(timeout=120_000)
-        page.wait_for_function("document.querySelectorAll('#progress .steps i.done').length > 11", timeout=120_000)
+        page.locator("#generate").click()
+        page.wait_for_function("document.querySelectorAll('#progress .steps i.done').length > 9", timeout=120_000)
     else:
         page.get_by_role("tab").nth(TABS.index(shot.tab)).click()
     if shot.tab == "queue":
@@ -101,9 +103,8 @@ def _take(browser: Any, desk: Any, address: str, shot: Shot, run: str, path: Pat
     page.wait_for_timeout(0 if shot.tab == "watch" else 1500)
     page.screenshot(path=path, full_page=True, type="png")
     context.close()
-    if shot.tab in ("watch", "queue"):
-        for entry in asked:
-            desk.cancel(entry.id)
+    if shot.tab in ("watch", "queue"):  # so that the other pictures do not depend on their order
+        for entry in [one for one in desk.entries() if one.run_folder.name not in kept]:
             desk.delete(entry.id)
     _shrink(path)
 
