@@ -26,6 +26,7 @@ SMALL = {
     "compare": ["--sample_steps", "4", "--frame_num", "9", "--size", "32*32", "--quiet", "--seed", "0"],
     "continuity": ["--size", "32*32", "--quiet"],
     "bench": ["--sample_steps", "4", "--frame_num", "9", "--repeats", "1"],
+    "serve": ["--dry_run"],  # it would serve until it is stopped
 }
 FLAGS_THAT_LOAD_NOTHING = {"--dry_run", "--help", "--list_vocabulary"}
 
