@@ -1,7 +1,9 @@
-"""Workers as Ray actors on two local nodes: one is killed with SIGKILL in a video, and nothing is lost."""
+"""Workers as Ray actors: on this machine alone, and on two local nodes, where one is killed in a video."""
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +36,24 @@ def cluster() -> Iterator[Any]:
         yield ray
         ray.shutdown()
         found.shutdown()
+
+
+def test_without_a_cluster_ray_starts_on_this_machine(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-scale.txt")
+    path, out = written(tmp_path, LINES[1:3]), tmp_path / "out"
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "wan", "batch", path, "--output_dir", out, *FLAGS, "--engine", "ray", "--workers", "1"],
+        env=environment | {"PYTHONPATH": str(SOURCE_DIR), "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Ray: 1 workers on 1 nodes" in done.stdout + done.stderr
+    assert {one.state for one in statuses(out).values()} == {"finished"}
 
 
 def test_an_actor_killed_in_a_video_is_started_again_and_nothing_is_lost(

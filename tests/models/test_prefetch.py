@@ -161,7 +161,7 @@ def test_where_there_is_room(
     monkeypatch.setattr("psutil.virtual_memory", lambda: Memory)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert may_prefetch(asked, published_size(A14B), torch.bfloat16, device) is may
+        assert may_prefetch(asked, published_size(A14B), torch.bfloat16, "none", device) is may
     assert [said in str(one.message) for one in caught] == ([True] if said else [])
 
 

@@ -143,7 +143,7 @@ TRAINED = training_combinations()[0].caption()
         ),
         ("sample_steps: 4", "sample_steps: 4.5", "line 7, methods[1].set.sample_steps: 4.5: it is no int"),
         ("sample_steps: 4", "sample_steps: yes", "methods[1].set.sample_steps: True: it takes no truth value"),
-        ("sample_steps: 4", "sample_solver: euler", "'euler': choose one of unipc"),
+        ("sample_steps: 4", "sample_solver: heun", "'heun': choose one of unipc"),
         ("sample_steps: 4", "sample_steps: [4]", "it takes one value, not list"),
         ("sample_steps: 4", "prompt: x", "prompt: it is no key that 'four' can set"),
         ("cfg_truncate_steps: 2", "frame_positions: spread", "methods[2].set: 'cut': --frame_positions spread needs"),
