@@ -64,7 +64,7 @@ def _is_own(url: str) -> bool:
 def opened(page: Any, address: str, path: str = "/") -> Any:
     """The page, when its first price is there."""
     page.goto(address + path)
-    page.locator("#quote .figures").wait_for(timeout=20_000, state="attached")
+    page.locator("#quote .figures").wait_for(timeout=60_000, state="attached")
     return page
 
 
@@ -78,7 +78,7 @@ def test_one_press_makes_a_video_that_is_watched_while_it_is_made(service: tuple
     page.get_by_label("Frames").fill("13")
     page.get_by_label("Seed").fill("3")
     page.get_by_role("button", name="Generate").click()
-    page.locator("#screen img").wait_for(timeout=20_000)
+    page.locator("#screen img").wait_for(timeout=60_000)
     assert "preview.webp" in page.locator("#screen img").get_attribute("src")
     page.locator("#screen video").wait_for(timeout=60_000)
     assert page.locator("#progress .badge").inner_text() == "finished"
@@ -96,14 +96,14 @@ def test_a_cancelled_video_keeps_its_steps_and_goes_on(service: tuple[Any, str],
     page.get_by_label("Steps", exact=True).fill("36")
     page.get_by_label("Seed").fill("4")
     page.get_by_role("button", name="Generate").click()
-    page.locator("#screen img").wait_for(timeout=20_000)
+    page.locator("#screen img").wait_for(timeout=60_000)
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Resume").wait_for(timeout=20_000)
+    page.get_by_role("button", name="Resume").wait_for(timeout=60_000)
     entry = desk.entries()[0]
     assert entry.state == "cancelled" and 0 < entry.step < 36
     assert "Its latents are kept" in page.locator("#progress").inner_text()
     page.get_by_role("button", name="Resume").click()
-    page.locator("#progress .badge.running, #progress .badge.finished").wait_for(timeout=20_000)
+    page.locator("#progress .badge.running, #progress .badge.finished").wait_for(timeout=60_000)
     assert finished(desk, entry.id).state == "finished"
 
 
@@ -129,7 +129,7 @@ def test_a_run_is_compared_with_its_plain_run_side_by_side(
 def test_a_dropped_video_restores_its_settings(service: tuple[Any, str], made: dict[str, Any], page: Any) -> None:
     opened(page, service[1])
     page.locator("#drop input[type=file]").set_input_files(str(made["half"].file))
-    page.get_by_text("The settings of video.mp4 are in the form.").wait_for(timeout=20_000)
+    page.get_by_text("The settings of video.mp4 are in the form.").wait_for(timeout=60_000)
     assert page.get_by_label("Seed").input_value() == "7"
     assert page.get_by_label("Frames").input_value() == "13"
     assert page.get_by_label("0.5 of the plain run").is_checked()
@@ -143,7 +143,7 @@ def test_a_dropped_file_of_another_program_is_refused_in_a_sentence(
     other.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     page.locator("#drop input[type=file]").set_input_files(str(other))
     sentence = page.locator(".fault").first
-    sentence.wait_for(timeout=20_000)
+    sentence.wait_for(timeout=60_000)
     assert "other.png" in sentence.inner_text() and "/" not in sentence.inner_text().split("other.png")[0]
 
 
@@ -151,7 +151,7 @@ def test_a_single_shortcut_takes_the_place_of_the_budget(service: tuple[Any, str
     opened(page, service[1])
     page.get_by_text("Single shortcuts", exact=True).click()
     page.get_by_label("CFG truncation: last steps").fill("5")
-    page.locator("#quote .figure b", has_text="0.88").wait_for(timeout=20_000)
+    page.locator("#quote .figure b", has_text="0.88").wait_for(timeout=60_000)
     assert page.get_by_label("Single shortcuts by hand").is_checked() and page.locator(".fault").count() == 0
 
 
@@ -159,22 +159,22 @@ def test_what_cannot_be_made_is_said_at_its_field_as_one_types(service: tuple[An
     opened(page, service[1])
     page.locator("#prompt textarea").fill("a red elephant moving right")
     note = page.locator("#prompt-note")
-    note.get_by_text("elephant").wait_for(timeout=20_000)
+    note.get_by_text("elephant").wait_for(timeout=60_000)
     assert "It knows:" in note.inner_text() and "circle" in note.inner_text()
     page.get_by_label("Steps", exact=True).fill("0")
     fault = page.locator(".fault")
-    fault.wait_for(timeout=20_000)
+    fault.wait_for(timeout=60_000)
     assert "--sample_steps 0" in fault.inner_text()
     assert page.locator("#quote .figures").count() == 0
     page.get_by_label("Steps", exact=True).fill("10")
-    page.locator("#quote .figures").wait_for(timeout=20_000)
+    page.locator("#quote .figures").wait_for(timeout=60_000)
     assert page.locator(".fault").count() == 0
 
 
 def test_the_price_follows_the_choice_of_a_budget(service: tuple[Any, str], made: dict[str, Any], page: Any) -> None:
     opened(page, service[1])
     page.get_by_label("0.5 of the plain run").check()
-    page.locator("#quote .figure b").first.get_by_text("0.50").wait_for(timeout=20_000)
+    page.locator("#quote .figure b").first.get_by_text("0.50").wait_for(timeout=60_000)
     text = page.locator("#quote").inner_text()
     assert (
         re.search(r"Expected error against the plain run: PSNR \d+\.\d dB, worst clip", text)
@@ -190,7 +190,7 @@ def test_a_chinese_browser_gets_the_chinese_page_and_a_way_to_the_english_one(
     assert "/zh/" in page.url and page.evaluate("document.documentElement.lang") == "zh-CN"
     for name in TABS["zh"]:
         tab(page, name)
-    page.locator("#runs .badge", has_text="完成").first.wait_for(timeout=20_000)
+    page.locator("#runs .badge", has_text="完成").first.wait_for(timeout=60_000)
     page.get_by_role("link", name="English").click()
     page.get_by_role("tab", name="Generate").wait_for()
     assert "/en/" in page.url
@@ -220,7 +220,26 @@ def test_the_keyboard_alone_makes_a_video_and_opens_it(service: tuple[Any, str],
     page.get_by_role("tab", name="Watch").focus()
     for name in ("Queue", "Compare", "Runs"):
         page.keyboard.press("ArrowRight")
-        page.locator("[role=tab][aria-selected=true]", has_text=name).wait_for(timeout=20_000)
+        page.locator("[role=tab][aria-selected=true]", has_text=name).wait_for(timeout=60_000)
+
+
+def searched(page: Any, words: str, *, found: int) -> None:
+    """Type a search until so many runs are shown: on a busy machine a word may come before Gradio is ready."""
+    from playwright.sync_api import TimeoutError as Late
+
+    field, is_found = (
+        page.locator("#search textarea, #search input"),
+        f"document.querySelectorAll('#runs .card').length === {found}",
+    )
+    for _ in range(3):
+        field.fill("")
+        field.press_sequentially(words)
+        try:
+            page.wait_for_function(is_found, timeout=60_000)
+            return
+        except Late:
+            continue
+    raise AssertionError(f"a search for {words} did not find {found} runs")
 
 
 def test_runs_are_found_by_words_and_opened_by_their_address(
@@ -228,14 +247,13 @@ def test_runs_are_found_by_words_and_opened_by_their_address(
 ) -> None:
     opened(page, service[1])
     tab(page, "Runs")
-    page.locator("#runs .card").first.wait_for(timeout=20_000)
-    page.locator("#search textarea, #search input").fill("seed 7 budget")
-    page.wait_for_function("document.querySelectorAll('#runs .card').length === 1")
+    page.locator("#runs .card").first.wait_for(timeout=60_000)
+    searched(page, "seed 7 budget", found=1)
     page.get_by_role("button", name="Open").click()
-    page.locator("#screen video").wait_for(timeout=20_000)
+    page.locator("#screen video").wait_for(timeout=60_000)
     assert made["half"].run_folder.name in page.url
     page.reload()
-    page.locator("#screen video").wait_for(timeout=20_000)
+    page.locator("#screen video").wait_for(timeout=60_000)
     assert made["half"].run_folder.name in page.locator("#screen video").get_attribute("src")
 
 
