@@ -49,6 +49,7 @@ def page(browser: Any, contexts: dict[str, Any], request: pytest.FixtureRequest)
     key = repr(sorted(options.items()))
     contexts[key] = contexts.get(key) or browser.new_context(**options)
     found = contexts[key].new_page()
+    found.set_default_timeout(90_000)
     errors: list[str] = []
     found.on("pageerror", lambda error: errors.append(str(error)))
     found.on("request", lambda asked: errors.append(asked.url) if not _is_own(asked.url) else None)
@@ -92,15 +93,15 @@ def test_one_press_makes_a_video_that_is_watched_while_it_is_made(service: tuple
 def test_a_cancelled_video_keeps_its_steps_and_goes_on(service: tuple[Any, str], page: Any) -> None:
     desk, address = service
     opened(page, address)
-    page.get_by_label("Frames").fill("13")
-    page.get_by_label("Steps", exact=True).fill("36")
+    page.get_by_label("Frames").fill("49")
+    page.get_by_label("Steps", exact=True).fill("50")
     page.get_by_label("Seed").fill("4")
     page.get_by_role("button", name="Generate").click()
     page.locator("#screen img").wait_for(timeout=60_000)
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Resume").wait_for(timeout=60_000)
     entry = desk.entries()[0]
-    assert entry.state == "cancelled" and 0 < entry.step < 36
+    assert entry.state == "cancelled" and 0 < entry.step < 50
     assert "Its latents are kept" in page.locator("#progress").inner_text()
     page.get_by_role("button", name="Resume").click()
     page.locator("#progress .badge.running, #progress .badge.finished").wait_for(timeout=60_000)
