@@ -133,11 +133,11 @@ LAYERS = {
         "run_parts",
         "session",
     }
-    | {"folder_run", "generation", "parallel"},
+    | {"extending", "folder_run", "generation", "parallel"},
     # the service: its faces know the desk, and the desk the queue
     "serve": _ASKED
     | {"analysis", "batch", "budgets", "half_frame", "image_input", "job", "loading", "parallel", "planning"}
-    | {"prompt_text", "recorded_request", "runs"},
+    | {"prompt_text", "recorded_request", "resuming", "runs"},
     "tune": _ASKED
     | {
         "budgets",

@@ -125,12 +125,17 @@ class Groups:
         return self._groups[title]
 
 
-def add_flags(groups: Groups, cls: type, *, leave_out: Collection[str] = ()) -> None:
+def add_flags(
+    groups: Groups, cls: type, *, leave_out: Collection[str] = (), only: Collection[str] | None = None
+) -> None:
     """Add the flags of a dataclass, each under its heading, unset ones with the field's default.
 
-    Fields in ``leave_out`` get no flag: they keep their default, or the command gives them another form.
+    Fields in ``leave_out`` get no flag: they keep their default, or the command gives them another form. ``only``: the
+    fields that the command has at all.
     """
     for one in _flag_fields(cls):
+        if only is not None and one.name not in only:
+            continue
         described: Flag = one.metadata[_KEY]
         if one.name in leave_out:
             groups.set_default(one.name, one.default)
@@ -189,6 +194,18 @@ def argv_of(instance: Any) -> list[str]:
         if value != one.default:
             argv += _spell(one, value)
     return argv
+
+
+def data_of(instance: Any, *, only: Collection[str] | None = None) -> dict[str, Any]:
+    """The fields of ``instance`` that have not their default, as plain data that ``value_from_data`` reads back."""
+    found: dict[str, Any] = {}
+    for one in _flag_fields(type(instance)):
+        value = getattr(instance, one.name)
+        if value == one.default or (only is not None and one.name not in only):
+            continue
+        texts = [value] if isinstance(value, bool | int | float) else list(one.metadata[_KEY].write(value))
+        found[one.name] = texts if one.metadata[_KEY].nargs else texts[0]
+    return found
 
 
 def field_names(cls: type) -> tuple[str, ...]:

@@ -30,15 +30,17 @@ def missing() -> str:
 
 
 @contextmanager
-def running_service(folder: Path, *, token: str | None = None, has_workers: bool = True) -> Iterator[tuple[Any, str]]:
-    """(desk, address) of a service of the demo model whose output folder is ``folder``. Without workers it takes
-    requests, and makes none."""
+def running_service(
+    folder: Path, *, token: str | None = None, has_workers: bool = True, **changes: Any
+) -> Iterator[tuple[Any, str]]:
+    """(desk, address) of a service whose output folder is ``folder``, of the demo model where ``changes`` of its
+    settings do not say another. Without workers it takes requests, and makes none."""
     from wan.serve.app import make_app
     from wan.serve.desk import Desk, DeskSettings
     from wan.serve.page.mount import mount_page
     from wan.serve.running import make_server
 
-    desk = Desk(DeskSettings(folder=folder, models={"t2v-demo": None}))
+    desk = Desk(DeskSettings(folder=folder, **{"models": {"t2v-demo": None}, **changes}))
     with desk if has_workers else closing(_Unstarted(desk)):
         app = make_app(desk, token=token, mount_page=mount_page)
         server, listening = make_server(app), socket.create_server(("127.0.0.1", 0))
@@ -78,7 +80,19 @@ def running_browser() -> Iterator[Any]:
             browser.close()
 
 
-def finished(desk: Any, id: str, *, seconds: float = 60.0) -> Any:
+def opened(page: Any, address: str, path: str = "/") -> Any:
+    """The page, when its first price is there."""
+    page.goto(address + path)
+    page.locator("#quote .figures").wait_for(state="attached")
+    return page
+
+
+def tab(page: Any, name: str) -> None:
+    """Open one tab."""
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def finished(desk: Any, id: str, *, seconds: float = 180.0) -> Any:
     """The entry of a request once it is over."""
     deadline = time.monotonic() + seconds
     while not (entry := desk.entry(id)).is_over:

@@ -85,7 +85,6 @@ def test_a_request_is_followed_step_by_step(tmp_path: Path) -> None:
                 ("device", "cpu"),
                 ("enable_debug", True),
                 ("compile", True),
-                ("use_prompt_extend", True),
                 ("no_resume_file", True),
                 ("machine", {"dtype": "float16"}),
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.serve.page_service import finished, missing, running_browser, running_service
+from tests.serve.page_service import finished, missing, opened, running_service, tab
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -30,58 +30,15 @@ def made(service: tuple[Any, str]) -> dict[str, Any]:
     return {name: finished(desk, entry.id) for name, entry in entries.items()}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with running_browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def contexts() -> dict[str, Any]:
-    """The contexts of the browser by their options: windows of one share what they have loaded."""
-    return {}
-
-
-@pytest.fixture()
-def page(browser: Any, contexts: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A new window; the test fails when the page has an error of its own, or asks another host."""
-    options = {"locale": "en-GB", "viewport": {"width": 1280, "height": 900}} | getattr(request, "param", {})
-    key = repr(sorted(options.items()))
-    contexts[key] = contexts.get(key) or browser.new_context(**options)
-    found = contexts[key].new_page()
-    found.set_default_timeout(90_000)
-    errors: list[str] = []
-    found.on("pageerror", lambda error: errors.append(str(error)))
-    found.on("request", lambda asked: errors.append(asked.url) if not _is_own(asked.url) else None)
-    yield found
-    found.close()
-    assert errors == []
-
-
-def _is_own(url: str) -> bool:
-    return re.match(r"(http://127\.0\.0\.1:\d+/|data:|blob:)", url) is not None
-
-
-def opened(page: Any, address: str, path: str = "/") -> Any:
-    """The page, when its first price is there."""
-    page.goto(address + path)
-    page.locator("#quote .figures").wait_for(timeout=60_000, state="attached")
-    return page
-
-
-def tab(page: Any, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
 def test_one_press_makes_a_video_that_is_watched_while_it_is_made(service: tuple[Any, str], page: Any) -> None:
     desk, address = service
     opened(page, address)
     page.get_by_label("Frames").fill("13")
     page.get_by_label("Seed").fill("3")
     page.get_by_role("button", name="Generate").click()
-    page.locator("#screen img").wait_for(timeout=60_000)
+    page.locator("#screen img").wait_for()
     assert "preview.webp" in page.locator("#screen img").get_attribute("src")
-    page.locator("#screen video").wait_for(timeout=60_000)
+    page.locator("#screen video").wait_for()
     assert page.locator("#progress .badge").inner_text() == "finished"
     assert page.evaluate("document.querySelector('#screen video').readyState") >= 0
     page.wait_for_function("document.querySelector('#screen video').videoWidth === 64")
@@ -90,21 +47,25 @@ def test_one_press_makes_a_video_that_is_watched_while_it_is_made(service: tuple
     assert f"run={entry.run_folder.name}" in page.url
 
 
-def test_a_cancelled_video_keeps_its_steps_and_goes_on(service: tuple[Any, str], page: Any) -> None:
+def test_a_cancelled_video_keeps_its_steps_is_decoded_and_goes_on(service: tuple[Any, str], page: Any) -> None:
     desk, address = service
     opened(page, address)
     page.get_by_label("Frames").fill("49")
     page.get_by_label("Steps", exact=True).fill("50")
     page.get_by_label("Seed").fill("4")
     page.get_by_role("button", name="Generate").click()
-    page.locator("#screen img").wait_for(timeout=60_000)
+    page.locator("#screen img").wait_for()
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Resume").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Resume").wait_for()
     entry = desk.entries()[0]
     assert entry.state == "cancelled" and 0 < entry.step < 50
     assert "Its latents are kept" in page.locator("#progress").inner_text()
+    page.get_by_role("button", name="Decode what is there").click()
+    page.locator("#screen video[src*=after_step]").wait_for()
+    page.wait_for_function("document.querySelector('#screen video').videoWidth === 64")
+    assert list(entry.run_folder.glob("after_step_*.mp4"))
     page.get_by_role("button", name="Resume").click()
-    page.locator("#progress .badge.running, #progress .badge.finished").wait_for(timeout=60_000)
+    page.locator("#progress .badge.running, #progress .badge.finished").wait_for()
     assert finished(desk, entry.id).state == "finished"
 
 
@@ -113,7 +74,7 @@ def test_a_run_is_compared_with_its_plain_run_side_by_side(
 ) -> None:
     opened(page, service[1], f"/en/?run={made['half'].run_folder.name}")
     page.get_by_role("button", name="Compare with the plain run").click()
-    page.locator("#comparison .duo-box").wait_for(timeout=60_000)
+    page.locator("#comparison .duo-box").wait_for()
     text = page.locator("#comparison").inner_text()
     assert "The shortcut" in text and "dB" in text
     assert page.locator("#comparison .curves svg").count() == 4
@@ -130,7 +91,7 @@ def test_a_run_is_compared_with_its_plain_run_side_by_side(
 def test_a_dropped_video_restores_its_settings(service: tuple[Any, str], made: dict[str, Any], page: Any) -> None:
     opened(page, service[1])
     page.locator("#drop input[type=file]").set_input_files(str(made["half"].file))
-    page.get_by_text("The settings of video.mp4 are in the form.").wait_for(timeout=60_000)
+    page.get_by_text("The settings of video.mp4 are in the form.").wait_for()
     assert page.get_by_label("Seed").input_value() == "7"
     assert page.get_by_label("Frames").input_value() == "13"
     assert page.get_by_label("0.5 of the plain run").is_checked()
@@ -144,7 +105,7 @@ def test_a_dropped_file_of_another_program_is_refused_in_a_sentence(
     other.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     page.locator("#drop input[type=file]").set_input_files(str(other))
     sentence = page.locator(".fault").first
-    sentence.wait_for(timeout=60_000)
+    sentence.wait_for()
     assert "other.png" in sentence.inner_text() and "/" not in sentence.inner_text().split("other.png")[0]
 
 
@@ -152,7 +113,7 @@ def test_a_single_shortcut_takes_the_place_of_the_budget(service: tuple[Any, str
     opened(page, service[1])
     page.get_by_text("Single shortcuts", exact=True).click()
     page.get_by_label("CFG truncation: last steps").fill("5")
-    page.locator("#quote .figure b", has_text="0.88").wait_for(timeout=60_000)
+    page.locator("#quote .figure b", has_text="0.88").wait_for()
     assert page.get_by_label("Single shortcuts by hand").is_checked() and page.locator(".fault").count() == 0
 
 
@@ -160,22 +121,22 @@ def test_what_cannot_be_made_is_said_at_its_field_as_one_types(service: tuple[An
     opened(page, service[1])
     page.locator("#prompt textarea").fill("a red elephant moving right")
     note = page.locator("#prompt-note")
-    note.get_by_text("elephant").wait_for(timeout=60_000)
+    note.get_by_text("elephant").wait_for()
     assert "It knows:" in note.inner_text() and "circle" in note.inner_text()
     page.get_by_label("Steps", exact=True).fill("0")
     fault = page.locator(".fault")
-    fault.wait_for(timeout=60_000)
+    fault.wait_for()
     assert "--sample_steps 0" in fault.inner_text()
     assert page.locator("#quote .figures").count() == 0
     page.get_by_label("Steps", exact=True).fill("10")
-    page.locator("#quote .figures").wait_for(timeout=60_000)
+    page.locator("#quote .figures").wait_for()
     assert page.locator(".fault").count() == 0
 
 
 def test_the_price_follows_the_choice_of_a_budget(service: tuple[Any, str], made: dict[str, Any], page: Any) -> None:
     opened(page, service[1])
     page.get_by_label("0.5 of the plain run").check()
-    page.locator("#quote .figure b").first.get_by_text("0.50").wait_for(timeout=60_000)
+    page.locator("#quote .figure b").first.get_by_text("0.50").wait_for()
     text = page.locator("#quote").inner_text()
     assert (
         re.search(r"Expected error against the plain run: PSNR \d+\.\d dB, worst clip", text)
@@ -191,7 +152,7 @@ def test_a_chinese_browser_gets_the_chinese_page_and_a_way_to_the_english_one(
     assert "/zh/" in page.url and page.evaluate("document.documentElement.lang") == "zh-CN"
     for name in TABS["zh"]:
         tab(page, name)
-    page.locator("#runs .badge", has_text="完成").first.wait_for(timeout=60_000)
+    page.locator("#runs .badge", has_text="完成").first.wait_for()
     page.get_by_role("link", name="English").click()
     page.get_by_role("tab", name="Generate").wait_for()
     assert "/en/" in page.url
@@ -216,31 +177,12 @@ def test_the_keyboard_alone_makes_a_video_and_opens_it(service: tuple[Any, str],
     page.get_by_label("Frames").fill("1")
     page.get_by_label("Seed").fill("9")
     page.keyboard.press("Control+Enter")
-    page.locator("#screen video").wait_for(timeout=60_000)
+    page.locator("#screen video").wait_for()
     assert len(desk.entries()) == before + 1
     page.get_by_role("tab", name="Watch").focus()
     for name in ("Queue", "Compare", "Runs"):
         page.keyboard.press("ArrowRight")
-        page.locator("[role=tab][aria-selected=true]", has_text=name).wait_for(timeout=60_000)
-
-
-def searched(page: Any, words: str, *, found: int) -> None:
-    """Type a search until so many runs are shown: on a busy machine a word may come before Gradio is ready."""
-    from playwright.sync_api import TimeoutError as Late
-
-    field, is_found = (
-        page.locator("#search textarea, #search input"),
-        f"document.querySelectorAll('#runs .card').length === {found}",
-    )
-    for _ in range(3):
-        field.fill("")
-        field.press_sequentially(words)
-        try:
-            page.wait_for_function(is_found, timeout=60_000)
-            return
-        except Late:
-            continue
-    raise AssertionError(f"a search for {words} did not find {found} runs")
+        page.locator("[role=tab][aria-selected=true]", has_text=name).wait_for()
 
 
 def test_runs_are_found_by_words_and_opened_by_their_address(
@@ -248,13 +190,14 @@ def test_runs_are_found_by_words_and_opened_by_their_address(
 ) -> None:
     opened(page, service[1])
     tab(page, "Runs")
-    page.locator("#runs .card").first.wait_for(timeout=60_000)
-    searched(page, "seed 7 budget", found=1)
+    page.locator("#runs .card").first.wait_for()
+    page.locator("#search textarea, #search input").press_sequentially("seed 7 budget")
+    page.wait_for_function("document.querySelectorAll('#runs .card').length === 1")
     page.get_by_role("button", name="Open").click()
-    page.locator("#screen video").wait_for(timeout=60_000)
+    page.locator("#screen video").wait_for()
     assert made["half"].run_folder.name in page.url
     page.reload()
-    page.locator("#screen video").wait_for(timeout=60_000)
+    page.locator("#screen video").wait_for()
     assert made["half"].run_folder.name in page.locator("#screen video").get_attribute("src")
 
 
@@ -288,7 +231,7 @@ def test_a_browser_logs_in_with_the_token_and_has_the_page(browser: Any, tmp_pat
         assert page.url == f"{address}/login"
         page.get_by_label("token").fill(token)
         page.get_by_role("button", name="Log in").click()
-        page.locator("#quote .figures").wait_for(timeout=60_000)
+        page.locator("#quote .figures").wait_for()
         assert page.url == f"{address}/en/"
         stranger = browser.new_context().request
         for path in ("/en/config", "/files/run/video.mp4"):

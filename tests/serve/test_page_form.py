@@ -19,8 +19,8 @@ from wan.serve.page.context import Context
 from wan.serve.page.form import Form
 from wan.serve.page.quoted import SLOTS, prices_of, slot_of, unknown_words_note
 from wan.serve.page.restoring import restored
-from wan.serve.page.settings import request_from
 from wan.serve.page.words import Words
+from wan.serve.request_fields import request_from
 from wan.serve.views import RequestRefused
 from wan.shortcuts import Shortcuts
 

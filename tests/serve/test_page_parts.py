@@ -16,8 +16,9 @@ from wan.serve.page.compared import rule_in
 from wan.serve.page.curves import curve
 from wan.serve.page.files import file_of
 from wan.serve.page.gate import Gate
-from wan.serve.page.settings import SINGLE, budget_choice, fields_of, request_from
+from wan.serve.page.settings import SINGLE, budget_choice
 from wan.serve.page.words import LANGUAGES, Words, table
+from wan.serve.request_fields import fields_of, request_from
 from wan.shortcuts import Shortcuts
 
 PAGE = Path(__file__).parents[2] / "wan" / "serve" / "page"

@@ -13,6 +13,7 @@ from wan.batch.planned import request_from
 from wan.batch.shared_run import make_together
 from wan.batch.worker import CLAIM_LEFT, Outcome
 from wan.errors import InvalidInput
+from wan.extending import extended_job
 from wan.folder_run import Say
 from wan.generation import generate, resume
 from wan.job import Job, prepare
@@ -99,6 +100,9 @@ class VideoMaker:
             path = resume(earlier, say=_unsaid, show_progress=False, loaded=loaded, observers=watching)
         else:
             job = self._job(claim)
+            job = extended_job(
+                job, seed=job.request.seed, say=_unsaid
+            )  # before the models that make the video are loaded
             path = generate(
                 job,
                 say=_unsaid,

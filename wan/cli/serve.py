@@ -12,15 +12,19 @@ from pathlib import Path
 from wan.commands import command_line, in_clone
 from wan.configs import WAN_CONFIGS
 from wan.errors import InvalidInput
-from wan.flags import Groups, Parser, make_parser
+from wan.flags import Groups, Parser, add_flags, data_of, make_parser, values_of
 from wan.limits import check_count, refuse_infinite
 from wan.loading.layouts import served_tasks
 from wan.machine import GROUP as MACHINE
 from wan.machine import SEVERAL, add_machine_flags, machine_of
-from wan.request import DEFAULT_OUTPUT_DIR
+from wan.prompt_extension import GROUP as EXTENSION
+from wan.prompt_extension import PromptExtension
+from wan.request import DEFAULT_OUTPUT_DIR, SAMPLING, Request
+from wan.serve.fields import SAMPLING_FIELDS
 from wan.serve.planning import refuse_unservable
 from wan.serve.settings import MAX_COST, MAX_PROMPT, MAX_QUEUE, MAX_UPLOAD_MIB, RETRIES, DeskSettings
 from wan.texts import MAX_PROMPT as LONGEST_PROMPT
+from wan.weight_options import WeightOptions
 
 TOKEN_VARIABLE, MIN_TOKEN = "WAN_TOKEN", 16
 DEMO = "t2v-demo"
@@ -33,6 +37,7 @@ A page and an API for videos, in front of one queue, whose workers make one vide
 
     {command_line("serve")}                                   the demo model, on http://127.0.0.1:8000
     {command_line("serve", "--ckpt_dir", "DIR")} --output_dir VIDEOS
+    {command_line("serve", "--lora", "t2v-demo-4steps")} --sample_steps 4 --sample_guide_scale 1 --sample_solver euler
     {TOKEN_VARIABLE}=... {command_line("serve", "--host", "0.0.0.0")}      for others, who need the token
 
 The API is that of OpenAI for videos: POST /v1/videos, GET /v1/videos/ID, GET /v1/videos/ID/content. The queue is in the
@@ -62,6 +67,13 @@ def build_parser() -> Parser:
     _add_address(groups[ADDRESS])
     _add_served(groups[SERVED])
     _add_limits(groups[LIMITS])
+    groups[SAMPLING].description = "for requests that leave these out"
+    add_flags(groups, Request, only=SAMPLING_FIELDS)
+    add_flags(groups, PromptExtension)
+    for action in groups[EXTENSION]._group_actions:
+        if action.dest == "use_prompt_extend":
+            action.help = "let clients have their prompt written out by a language model"
+    add_flags(groups, WeightOptions)
     add_machine_flags(groups)
     groups[MACHINE].add_argument(
         "--devices", nargs="+", default=[], metavar="DEVICE", help="one worker on each: cuda:0 cuda:1 (the best one)"
@@ -160,6 +172,9 @@ def settings_of(args: argparse.Namespace) -> DeskSettings:
     machine = machine_of(args)
     if args.devices and machine.device:
         raise InvalidInput("--device and --devices both say where the workers run; give --devices alone")
+    sampling = {name: getattr(args, name) for name in SAMPLING_FIELDS}
+    sampling["sample_guide_scale"] = tuple(sampling["sample_guide_scale"] or ()) or None
+    extension = PromptExtension(**values_of(PromptExtension, args))
     return DeskSettings(
         folder=args.output_dir.absolute(),
         models=models_of(args.task, [folder.absolute() for folder in args.ckpt_dir]),
@@ -171,6 +186,9 @@ def settings_of(args: argparse.Namespace) -> DeskSettings:
         max_cost=args.max_cost,
         retries=args.retries,
         accept_changes=args.accept_changes,
+        weights=WeightOptions(**values_of(WeightOptions, args)),
+        defaults=data_of(Request(**sampling)),
+        extension=extension if extension.use_prompt_extend else None,
     )
 
 

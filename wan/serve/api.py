@@ -39,7 +39,8 @@ def _add_videos(routes: APIRouter, desk: Desk) -> None:
     async def create(request: Request) -> Response:
         _refuse_query(request)
         body, image = await read_body(request)
-        asked = posted(body, models=desk.models())
+        scales = desk.settings.defaults.get("sample_guide_scale", ())
+        asked = posted(body, models=desk.models(), scales=scales)
         try:
             entry = await run_in_threadpool(desk.submit, asked.fields, image, notices=asked.notices)
         except RequestRefused as error:

@@ -9,6 +9,7 @@ from typing import Any
 from wan.batch.segments import Entry as QueueEntry
 from wan.configs import WAN_CONFIGS, parse_size
 from wan.errors import InvalidInput
+from wan.flags import data_of
 from wan.request import parse_request
 from wan.runs.atomic import atomic_path, write_json_atomic
 from wan.sampling.geometry import adjusted_frame_num
@@ -42,18 +43,17 @@ class Asked:
     notices: tuple[str, ...] = ()
     image: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, Any] = field(default_factory=dict)
 
     def done_after(self, step: int) -> float:
         """The share of the work that is done after so many steps."""
         return min(1.0, sum(self.work[:step]))
 
 
-def asked_for(
-    found: PlannedRequest, *, id: str, created_at: float, seed: int, fields: Mapping[str, Any], image: str | None
-) -> Asked:
-    """The record of a planned request; ``fields`` as they were given."""
-    job = found.job
-    kept = {name: value for name, value in fields.items() if value is not None and name not in ("seed", "base_seed")}
+def asked_for(found: PlannedRequest, folder: Path, *, id: str, created_at: float) -> Asked:
+    """The record of a planned request, whose seed is drawn and whose image, if any, is in its run folder."""
+    job, image, seed = found.job, found.job.request.image, found.job.request.seed
+    kept = {name: value for name, value in found.fields.items() if name not in ("seed", "base_seed")}
     return Asked(
         id=id,
         created_at=created_at,
@@ -68,8 +68,9 @@ def asked_for(
         experts=tuple(step.expert.value for step in job.plan.steps),
         work=found.work,
         notices=found.notices,
-        image=image,
+        image=image.name if image is not None and image.parent == folder else None,
         settings=kept | {"task": job.config.name, "base_seed": seed},
+        weights=data_of(job.request.weights),
     )
 
 
@@ -104,6 +105,7 @@ def _from_flags(entry: QueueEntry, created_at: float) -> Asked:
         fps=config.sample_fps,
         seed=request.seed,
         flops=entry.price,
+        weights=data_of(request.weights),
     )
 
 

@@ -100,7 +100,7 @@ class Desk:
             self._refuse_full()
             self._coming += 1
         try:
-            kept = self._stored(found, fields, image)
+            kept = self._stored(found, image)
         finally:
             with self._turn:
                 self._coming -= 1
@@ -146,6 +146,23 @@ class Desk:
 
     retry = resume
 
+    def adopt(self, folder: Path) -> Entry:
+        """Let a run that the command line left unfinished in the output folder wait here; it goes on in its own folder
+        at the step where it stopped.
+
+        ``RequestRefused`` for one that is finished, in use, or that this service could not go on with, ``QueueFull``.
+        """
+        from wan.serve.adopting import adopted  # checking what has changed since imports torch
+
+        with refusing():
+            found = adopted(folder, self.settings)
+        with self._turn:
+            self._refuse_full()
+            known = next((kept for kept in self._ledger if kept.folder == folder), None)
+            kept = known or self._queued(found, folder, key=secrets.token_hex(16), now=datetime.now())
+        self._crew.poke()
+        return self._view(kept)
+
     def delete(self, id: str) -> None:
         """Take a request off the list and remove its run folder with everything in it, once no worker is in there; one
         that waits or runs is cancelled first. Nothing outside of that folder is touched. ``UnknownEntry``."""
@@ -181,31 +198,35 @@ class Desk:
         """``told`` is called with every request that ends from now on."""
         self._watch.listeners.append(told)
 
-    def _stored(self, found: PlannedRequest, fields: Mapping[str, Any], image: bytes | None) -> Kept:
+    def _stored(self, found: PlannedRequest, image: bytes | None) -> Kept:
         """The request in its folder and in the queue; of one that could not be written nothing stays."""
-        job, key, now = found.job, secrets.token_hex(16), datetime.now()
-        seed, id = resolve_seed(job.request.seed), entry_id(key)
+        job, now = found.job, datetime.now()
         folder = _run_folder(self.settings.folder, task=job.config.name, prompt=job.prompt, now=now)
         try:
             picture = None if image is None else write_image(folder, image)
-            request = replace(job.request, seed=seed, image=picture)
-            name = None if picture is None else picture.name
-            asked = asked_for(found, id=id, created_at=now.timestamp(), seed=seed, fields=fields, image=name)
-            write_asked(folder, asked)
-            entry = QueueEntry(
-                key=key,
-                folder=folder.name,
-                argv=tuple(lasting_argv(request)),
-                source=id,
-                prompt=job.prompt,
-                price=found.tag.planned.flops,
-                session=found.session,
-            )
-            with self._turn:
-                return self._ledger.add(asked, entry)
+            request = replace(job.request, seed=resolve_seed(job.request.seed), image=picture)
+            found = replace(found, job=replace(job, request=request))
+            return self._queued(found, folder, key=secrets.token_hex(16), now=now)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _queued(self, found: PlannedRequest, folder: Path, *, key: str, now: datetime) -> Kept:
+        """A request with its seed, recorded in its run folder and put into the queue."""
+        request, id = found.job.request, entry_id(key)
+        asked = asked_for(found, folder, id=id, created_at=now.timestamp())
+        write_asked(folder, asked)
+        entry = QueueEntry(
+            key=key,
+            folder=folder.name,
+            argv=tuple(lasting_argv(request)),
+            source=id,
+            prompt=found.job.prompt,
+            price=found.tag.planned.flops,
+            session=found.session,
+        )
+        with self._turn:
+            return self._ledger.add(asked, entry)
 
     def _view(self, kept: Kept) -> Entry:
         with self._turn:

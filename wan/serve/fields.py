@@ -12,16 +12,19 @@ from wan.batch.lines import LineReader, line_parser
 from wan.configs import WAN_CONFIGS
 from wan.errors import CheckpointError, InvalidInput
 from wan.flags import field_names
-from wan.machine import Machine
+from wan.prompt_extension import PromptExtension
 from wan.request import Request
+from wan.serve.settings import DeskSettings
 from wan.serve.views import RequestRefused
 from wan.shortcuts import Shortcuts
 from wan.texts import shown
 
 SHORTCUTS = "shortcuts"
+SAMPLING_FIELDS = ("sample_solver", "sample_steps", "sample_shift", "sample_guide_scale")
+"""The fields for which the operator may give the defaults."""
 _PLAIN = (
     *("task", "prompt", "negative_prompt", "size", "frame_num", "base_seed"),
-    *("sample_solver", "sample_steps", "sample_shift", "sample_guide_scale"),
+    *("use_prompt_extend", *SAMPLING_FIELDS),
 )
 _SWITCHES_OF_OLD = ("enable_half_frame_generation", "enable_improved_frame_completion")
 SHORTCUT_FIELDS = (*(name for name in field_names(Shortcuts) if name != "plan"), *_SWITCHES_OF_OLD)
@@ -34,20 +37,24 @@ _HELP = re.compile(r" \(see `[^`]*`\)$")
 
 
 class FieldReader:
-    """Reads fields into requests: of the tasks in ``models``, on the ``machine`` of the service."""
+    """Reads fields into requests as a service's ``settings`` allow them."""
 
-    def __init__(self, models: Mapping[str, Path | None], machine: Machine, *, max_prompt: int) -> None:
-        self._models = models
-        self._machine = machine
-        self._max_prompt = max_prompt
+    def __init__(self, settings: DeskSettings) -> None:
+        self._settings = settings
+        self._models = settings.models
         self._reader = LineReader(Path("request"), line_parser().parse_args([]))
         self._known = {one.dest: one for one in line_parser()._actions}
 
+    def completed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields with the service's own defaults for those that are left out."""
+        first = next(iter(self._models))
+        return {"task": first, **self._settings.defaults} | _without_none(fields)
+
     def request(self, fields: Mapping[str, Any]) -> Request:
-        """The request of some fields; ``RequestRefused`` says what its flag would say."""
+        """The request of completed fields; ``RequestRefused`` says what its flag would say."""
         with refusing():
             self._refuse_others(fields)
-            request = self._reader.request({"task": next(iter(self._models)), **_without_none(fields)})
+            request = self._reader.request(fields)
             task = request.task or ""
             if task not in self._models:
                 raise RequestRefused(
@@ -56,7 +63,26 @@ class FieldReader:
             self._refuse_long("prompt", request.prompt or "")
             self._refuse_long("negative_prompt", request.negative_prompt)
             can_preview = WAN_CONFIGS[task].preview is not None
-            return replace(request, ckpt_dir=self._models[task], machine=self._machine, preview=can_preview)
+            return replace(
+                request,
+                ckpt_dir=self._models[task],
+                machine=self._settings.machine,
+                weights=self._settings.weights,
+                extension=self._extension(request),
+                preview=can_preview,
+            )
+
+    def _extension(self, request: Request) -> PromptExtension:
+        """How the operator has prompts extended, where the client wants that."""
+        if not request.extension.use_prompt_extend:
+            return request.extension
+        if self._settings.extension is None:
+            raise RequestRefused(
+                "use_prompt_extend is not offered by this service; leave it out, or its operator starts it with "
+                "--use_prompt_extend",
+                field="use_prompt_extend",
+            )
+        return self._settings.extension
 
     def _refuse_others(self, fields: Mapping[str, Any]) -> None:
         nested = fields.get(SHORTCUTS) or {}
@@ -69,9 +95,10 @@ class FieldReader:
             raise RequestRefused(unknown_field(name, allowed), field=name)
 
     def _refuse_long(self, name: str, text: str) -> None:
-        if len(text) > self._max_prompt:
+        most = self._settings.max_prompt
+        if len(text) > most:
             raise RequestRefused(
-                f"--{name} {shown(text)} has {len(text):,} characters, and {self._max_prompt:,} are the most here; a "
+                f"--{name} {shown(text)} has {len(text):,} characters, and {most:,} are the most here; a "
                 "model reads about the first 2,500",
                 field=name,
             )

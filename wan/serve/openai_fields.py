@@ -1,6 +1,6 @@
 """The fields of OpenAI's video API and of diffusers, to those of a request here, and a request as OpenAI's object."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ _SAME = {
     "num_inference_steps": "sample_steps",
     "sample_solver": "sample_solver",
     "sample_shift": "sample_shift",
+    "use_prompt_extend": "use_prompt_extend",
     "budget": "budget",
     SHORTCUTS: SHORTCUTS,
 }
@@ -45,8 +46,9 @@ class Posted:
     notices: tuple[str, ...] = field(default=())
 
 
-def posted(body: Mapping[str, Any], *, models: Collection[str]) -> Posted:
-    """Translate a body; ``RequestRefused`` for a field that is not known or that no video here can have."""
+def posted(body: Mapping[str, Any], *, models: Collection[str], scales: Sequence[float] = ()) -> Posted:
+    """Translate a body; ``RequestRefused`` for a field that is not known or that no video here can have. ``scales``:
+    the service's own guidance scales, where it has some."""
     for name in body:
         if name not in KNOWN:
             is_ours = name in SHORTCUT_FIELDS
@@ -60,7 +62,7 @@ def posted(body: Mapping[str, Any], *, models: Collection[str]) -> Posted:
             f"model {shown(str(task))} is not served here; choose one of {', '.join(models)}", field="model"
         )
     _refuse_other_fps(body, config)
-    fields |= _scales(body, config)
+    fields |= _scales(body, config, scales)
     if body.get("seconds") is None:
         return Posted(fields=fields)
     if body.get("num_frames") is not None:
@@ -79,13 +81,14 @@ def their_name(field: str | None, body: Mapping[str, Any]) -> str | None:
 
 
 def with_truth_values(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a form, where all is text, with the switches of the shortcuts as true and false."""
-    nested = body.get(SHORTCUTS)
-    if not isinstance(nested, Mapping):
-        return dict(body)
+    """The fields of a form, where all is text, with the switches, those of the shortcuts too, as true and false."""
+    read, nested = _with_truth(body), body.get(SHORTCUTS)
+    return {**read, SHORTCUTS: _with_truth(nested)} if isinstance(nested, Mapping) else read
+
+
+def _with_truth(fields: Mapping[str, Any]) -> dict[str, Any]:
     truth = {"true": True, "false": False}
-    read = {name: truth.get(value, value) if name in SWITCHES else value for name, value in nested.items()}
-    return {**body, SHORTCUTS: read}
+    return {name: truth.get(value, value) if name in SWITCHES else value for name, value in fields.items()}
 
 
 def video_object(entry: Entry) -> dict[str, Any]:
@@ -136,7 +139,7 @@ def _refuse_other_fps(body: Mapping[str, Any], config: TaskConfig) -> None:
         )
 
 
-def _scales(body: Mapping[str, Any], config: TaskConfig) -> dict[str, Any]:
+def _scales(body: Mapping[str, Any], config: TaskConfig, own: Sequence[float]) -> dict[str, Any]:
     """As in diffusers ``guidance_scale`` is for the high-noise expert, and for both unless ``guidance_scale_2`` says
     what the low-noise expert has; here the low-noise one comes first."""
     high, low = body.get("guidance_scale"), body.get("guidance_scale_2")
@@ -148,7 +151,7 @@ def _scales(body: Mapping[str, Any], config: TaskConfig) -> dict[str, Any]:
             f"guidance_scale_2 is for the low-noise expert, and {config.name} has one; give guidance_scale alone",
             field="guidance_scale_2",
         )
-    return {"sample_guide_scale": [low, default[1] if high is None else high]}
+    return {"sample_guide_scale": [low, (own or default)[-1] if high is None else high]}
 
 
 def _frames(seconds: Any, config: TaskConfig) -> tuple[int, str | None]:

@@ -10,6 +10,7 @@ from wan.batch.planned import session_of
 from wan.image_input import picture_of
 from wan.job import Job, cut_texts, open_job_checkpoint, prepare
 from wan.parallel.sharing import NOTHING, refuse_without_team, sharing_of
+from wan.prompt_extension import PromptExtension
 from wan.request import Request
 from wan.runs.writable import refuse_unwritable_folder
 from wan.sampling.price import PriceTag, price
@@ -25,8 +26,11 @@ _IMAGE = Path("image")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedRequest:
-    """A request that can be made. ``session``: what it has in common with others that the same loaded models make."""
+    """A request that can be made. ``fields``: what was asked for, with the service's defaults. ``session``: what it has
+    in common with others that the same loaded models make.
+    """
 
+    fields: Mapping[str, Any]
     job: Job
     tag: PriceTag
     session: str
@@ -41,16 +45,17 @@ class PlannedRequest:
 
 def refuse_unservable(settings: DeskSettings) -> dict[str, float]:
     """``InvalidInput`` for a folder, a task, a checkpoint or a device with which no request could be made; the FLOPs of
-    the plain video that each task makes by default. Nothing is written."""
+    the video that each task makes here when a request leaves everything out. Nothing is written."""
     refuse_unwritable_folder(settings.folder, flag="--output_dir")
-    plain = {}
-    for task, folder in settings.models.items():
+    reader, plain = FieldReader(settings), {}
+    for task in settings.models:
         for device in settings.devices:
+            request = reader.request(reader.completed({"task": task, "prompt": "a prompt"}))
             machine = replace(settings.machine, device=device)
-            request = Request(task=task, ckpt_dir=folder, prompt="a prompt", machine=machine)
-            job = prepare(request, needs_image=False)
+            extension = settings.extension or PromptExtension()
+            job = prepare(replace(request, machine=machine, extension=extension), needs_image=False)
             refuse_without_team(sharing_of(machine), NOTHING)
-            plain[task] = price(job.plan, open_job_checkpoint(job).denoiser_size).plain.flops
+            plain[task] = price(job.plan, open_job_checkpoint(job).denoiser_size).planned.flops
     return plain
 
 
@@ -60,20 +65,21 @@ class RequestPlanner:
     def __init__(self, settings: DeskSettings) -> None:
         """``InvalidInput``: see ``refuse_unservable``."""
         self._settings = settings
-        self._reader = FieldReader(settings.models, settings.machine, max_prompt=settings.max_prompt)
+        self._reader = FieldReader(settings)
         self._pictures = threading.Lock()
         self._plain = refuse_unservable(settings)
 
     def plan(self, fields: Mapping[str, Any], image: bytes | None) -> PlannedRequest:
         """Complete, check and price a request; ``RequestRefused`` for what cannot be made, ``CheckpointError`` when the
         service's own checkpoint has come to harm."""
+        fields = self._reader.completed(fields)
         request = self._reader.request(fields)
         with refusing():
-            found = self._planned(request, image)
+            found = self._planned(request, image, fields)
         self._refuse_dear(found)
         return found
 
-    def _planned(self, request: Request, image: bytes | None) -> PlannedRequest:
+    def _planned(self, request: Request, image: bytes | None, fields: Mapping[str, Any]) -> PlannedRequest:
         if image is None:
             job = prepare(request)
         else:
@@ -89,14 +95,14 @@ class RequestPlanner:
         checkpoint = open_job_checkpoint(job)
         tag = price(job.plan, checkpoint.denoiser_size)
         notices = (*job.notices, *cut_texts(job, checkpoint))
-        return PlannedRequest(job=job, tag=tag, session=session_of(job), notices=notices)
+        return PlannedRequest(fields=fields, job=job, tag=tag, session=session_of(job), notices=notices)
 
     def _refuse_dear(self, found: PlannedRequest) -> None:
         task, most = found.job.config.name, self._settings.max_cost
         plain = self._plain[task]
         if found.tag.planned.flops > most * plain:
             raise RequestRefused(
-                f"it would cost {found.tag.planned.flops / plain:.1f} times the plain video that {task} makes by "
+                f"it would cost {found.tag.planned.flops / plain:.1f} times the video that {task} makes here by "
                 f"default, and {most:g} times is the most here; ask for fewer frames, fewer steps, a smaller size or a "
                 "lower budget"
             )

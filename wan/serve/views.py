@@ -73,7 +73,8 @@ class Entry:
     video is there, None where nothing is known yet. ``preview`` and ``file`` exist when they are not None; ``file`` is
     the video, or the picture of an image task. ``error``: the sentence of a request that failed. Times are Unix
     seconds. ``settings``: the fields that were asked for, as ``Desk.submit`` takes them, with the seed that was drawn;
-    giving them to ``submit`` (with ``image``) makes the same video again.
+    giving them to ``submit`` (with ``image``) makes the same video again. ``weights``: the operator's weight options,
+    as plain data.
     """
 
     id: str
@@ -99,6 +100,7 @@ class Entry:
     started_at: float | None
     ended_at: float | None
     settings: Mapping[str, Any]
+    weights: Mapping[str, Any]
     share: float
     notices: tuple[str, ...]
 

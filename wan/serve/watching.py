@@ -175,11 +175,16 @@ class Watch:
         )
 
 
+_AS_ASKED = (
+    *("id", "task", "prompt", "size", "frame_num", "fps", "seed", "created_at"),
+    *("settings", "weights", "share", "notices"),
+)
+
+
 def _asked_fields(kept: Kept) -> dict[str, Any]:
     asked = kept.asked
-    names = ("id", "task", "prompt", "size", "frame_num", "fps", "seed", "created_at", "settings", "share", "notices")
     image = None if asked.image is None else existing(kept.folder, asked.image)
-    found = {name: getattr(asked, name) for name in names}
+    found = {name: getattr(asked, name) for name in _AS_ASKED}
     return found | {"steps": len(asked.work), "run_folder": kept.folder, "image": image}
 
 

@@ -68,6 +68,8 @@ class Acts:
     def _resume(self, run: Shown, said: Any) -> Updates:
         if run.entry is not None:
             self.context.desk.resume(run.entry.id)
+        else:
+            self.context.desk.adopt(run.folder)
         return {said: html.note(self.context.words("said_resumed"))}
 
     def _delete(self, run: Shown, said: Any) -> Updates:

@@ -13,7 +13,8 @@ from wan.request import Request
 from wan.sampling.schedule import SOLVER_NAMES
 from wan.serve.page.budgets import budgets_of
 from wan.serve.page.context import Context
-from wan.serve.page.settings import BY_HAND, PLAIN, SINGLE, budget_choice, shortcut_fields
+from wan.serve.page.settings import BY_HAND, PLAIN, SINGLE, budget_choice, spelled_out
+from wan.serve.request_fields import shortcut_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Form:
         given = dict(zip(self.components, values, strict=True))
         image, budget = given.pop("image"), given.pop("budget")
         by_hand = {one.name: given.pop(one.name) for one in SINGLE}
-        found = {name: value for name, value in given.items() if value not in (None, "")}
+        found = {name: value for name, value in given.items() if value not in (None, "") and value is not False}
         if "sample_guide_scale" in found:
             found["sample_guide_scale"] = [_number(part) for part in str(found["sample_guide_scale"]).split()]
         if budget == BY_HAND:
@@ -47,6 +48,7 @@ class Form:
     def updates(self, context: Context, request: Request, *, image: Path | None) -> list[Any]:
         """The form filled with a request, in the order of ``inputs``."""
         task = request.task or next(iter(context.models))
+        request = spelled_out(request, context.desk.settings)
         shortcuts, config = request.shortcuts, WAN_CONFIGS[task]
         choice = budget_choice(shortcuts)
         values: dict[str, Any] = {
@@ -63,6 +65,7 @@ class Form:
             "sample_guide_scale": " ".join(
                 text for scale in request.sample_guide_scale or () for text in as_text(scale)
             ),
+            "use_prompt_extend": request.extension.use_prompt_extend and context.extends,
             "budget": choice,
             **{one.name: _shown(one, getattr(shortcuts, one.name)) for one in SINGLE},
         }
@@ -82,7 +85,7 @@ def budget_choices(
     words = context.words
     choices = [(f"{words('plain_run')}{prices.get(1.0, '')}", PLAIN)]
     for budget in budgets_of(task, context.models.get(task)):
-        known = budget.expected
+        known = budget.expected if context.is_calibrated else None
         error = words("error_unknown")
         if known is not None:
             error = words("expected_short", psnr=f"{known.psnr:.1f}", worst=f"{known.psnr_worst:.1f}")

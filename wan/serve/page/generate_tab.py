@@ -55,7 +55,8 @@ def build(context: Context) -> GenerateTab:
             drop = gr.File(label=words("drop"), file_types=[".mp4", ".png"], height=160, elem_id="drop")
             said = panel()
     order = [
-        *("prompt", "negative_prompt", "task", "image", "size", "frame_num", "sample_steps", "base_seed"),
+        *("prompt", "use_prompt_extend", "negative_prompt", "task", "image", "size", "frame_num"),
+        *("sample_steps", "base_seed"),
         *("sample_solver", "sample_shift", "sample_guide_scale", "budget", *(one.name for one in SINGLE)),
     ]
     form = Form({name: components[name] for name in order})
@@ -76,6 +77,9 @@ def _what(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
         )
     }
     slots["prompt"] = panel(name="prompt-note")
+    found["use_prompt_extend"] = gr.Checkbox(
+        False, label=words("extend"), info=words("extend_info"), visible=context.extends
+    )
     if config.bundled_checkpoint:
         gr.Examples([[one] for one in EXAMPLES], inputs=found["prompt"], label=words("examples"))
     found["image"] = gr.Image(
@@ -83,6 +87,7 @@ def _what(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
         image_mode=None,  # the file as it is; another mode would have it written anew
         sources=["upload", "clipboard"],
         label=words("image"),
+        elem_id="image",
         visible=config.image != "none",
         height=220,
     )
@@ -109,7 +114,9 @@ def _shape(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
                 min_width=120,
             ),
             "frame_num": gr.Number(config.frame_num, precision=0, label=words("frames"), min_width=90),
-            "sample_steps": gr.Number(config.sample_steps, precision=0, label=words("steps"), min_width=90),
+            "sample_steps": gr.Number(
+                context.default("sample_steps", config), precision=0, label=words("steps"), min_width=90
+            ),
             "base_seed": gr.Textbox("-1", label=words("seed"), info=None, min_width=120),
         }
     slots["shape"] = panel()
@@ -136,7 +143,8 @@ def _budget(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
     with gr.Accordion(words("more_settings"), open=False):
         found["negative_prompt"] = gr.Textbox("", label=words("negative_prompt"), lines=2, placeholder=words("default"))
         with gr.Row():
-            found["sample_solver"] = gr.Dropdown(solver_choices(), value=solver_choices()[0], label=words("solver"))
+            solver = context.desk.settings.defaults.get("sample_solver", solver_choices()[0])
+            found["sample_solver"] = gr.Dropdown(solver_choices(), value=solver, label=words("solver"))
             found["sample_shift"] = gr.Textbox("", label=words("shift"), placeholder=words("default"))
             found["sample_guide_scale"] = gr.Textbox(
                 "", label=words("guidance"), info=words("guidance_info"), placeholder=words("default")
@@ -168,7 +176,11 @@ def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any, starts:
     gr.on(by_hand, lambda: BY_HAND, None, tab.form.components["budget"], **quiet)
 
     task, names = tab.form.components["task"], ("image", "size", "frame_num", "sample_steps", "budget")
-    task.input(_defaults_of, task, [tab.form.components[name] for name in names], **quiet)
+
+    def defaults_of(chosen: str) -> list[Any]:
+        return _defaults_of(context, chosen)
+
+    task.input(defaults_of, task, [tab.form.components[name] for name in names], **quiet)
 
     def make(*values: Any) -> list[Any]:
         given, image = tab.form.fields(values)
@@ -210,13 +222,13 @@ def _in_slots(error: Exception) -> list[str]:
     return [html.fault(str(error)) if name == slot else "" for name in SLOTS]
 
 
-def _defaults_of(task: str) -> list[Any]:
+def _defaults_of(context: Context, task: str) -> list[Any]:
     config = WAN_CONFIGS[task]
     return [
         gr.update(visible=config.image != "none", value=None),
         gr.update(choices=list(config.supported_sizes), value=config.default_size),
         config.frame_num,
-        config.sample_steps,
+        context.default("sample_steps", config),
         PLAIN,
     ]
 

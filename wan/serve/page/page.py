@@ -86,8 +86,10 @@ def _wire_lists(context: Context, tabs: Tabs, queue_item: Any, runs_item: Any) -
 
     for event in (queue.timer.tick, queue_item.select):
         event(look_queue, None, queue.listing, **_OFTEN)
-    for event in (runs.timer.tick, runs_item.select, runs.search.input):
+    for event in (runs.timer.tick, runs_item.select):
         event(look_runs, runs.search, runs.listing, **_OFTEN)
+    # what is typed while an answer is on its way is asked for after it
+    runs.search.input(look_runs, runs.search, runs.listing, trigger_mode="always_last", **_OFTEN)
 
     generate = tabs.generate
 
@@ -139,7 +141,8 @@ def _wire_buttons(acts: Acts) -> None:
         (tabs.compare.result, tabs.watch.said),
     ]
     for listing, said in lists:
-        listing.click(_pressing(acts, said), None, acts.outputs(said), **_OFTEN)
+        # a press counts also while another one is answered: decoding takes its time
+        listing.click(_pressing(acts, said), None, acts.outputs(said), trigger_mode="multiple", **_OFTEN)
 
 
 def _pressing(acts: Acts, said: Any) -> Callable[[gr.EventData], Iterator[dict[Any, Any]]]:

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wan.errors import InvalidInput
-from wan.recorded_request import recorded_request
-from wan.runs import RECORD_NAME
 from wan.serve.desk import Desk
-from wan.serve.page.settings import fields_of, names_weights, request_from
+from wan.serve.page.settings import request_of, spelled_out
 from wan.serve.page.shown import Shown, name_of, of_run
+from wan.serve.request_fields import fields_of, has_other_weights, request_from
 from wan.serve.views import Entry
 
 BUDGET = 0.5
@@ -37,18 +36,21 @@ def finished(desk: Desk) -> Iterable[Shown]:
 
 def make_partner(run: Shown, desk: Desk, *, refusal: str) -> tuple[tuple[str, str], Entry]:
     """Submit the other run; the pair, and its request. Raises what ``Desk.submit`` raises, ``InvalidInput`` for a run
-    whose settings cannot be read, and with the sentence ``refusal`` for one with weights of its own."""
-    if run.entry is not None:
-        request, image = request_from(run.entry.settings), run.entry.image
-    else:
-        request, image = recorded_request(run.folder / RECORD_NAME).request, None
-    if names_weights(request):
+    whose settings cannot be read, and with the sentence ``refusal`` for one with other weights than the service's."""
+    request, image = request_of(run)
+    if has_other_weights(request, desk.settings):
         raise InvalidInput(refusal)
-    fields = fields_of(request)
+    fields = fields_of(spelled_out(request, desk.settings))
     fields["shortcuts"] = {"budget": BUDGET} if run.is_plain else {}
-    entry = desk.submit(fields, image.read_bytes() if image else None)
+    entry = _on_its_way(desk, fields) or desk.submit(fields, image.read_bytes() if image else None)
     name = name_of(desk.settings.folder, entry.run_folder)
     return ((run.name, name) if run.is_plain else (name, run.name)), entry
+
+
+def _on_its_way(desk: Desk, fields: Mapping[str, Any]) -> Entry | None:
+    """The request that asks for the same and waits or runs: a second press makes no second video."""
+    wanted = request_from(fields)
+    return next((one for one in desk.entries() if not one.is_over and request_from(one.settings) == wanted), None)
 
 
 def _alike(record: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from wan.prompt_text import clean_prompt
 from wan.serve.page import html
 from wan.serve.page.budgets import budgets_of
 from wan.serve.page.context import Context
-from wan.serve.page.settings import request_from
+from wan.serve.request_fields import request_from
 from wan.serve.views import Quote
 from wan.shortcuts import Shortcuts
 
@@ -58,6 +58,8 @@ def quote_html(context: Context, quote: Quote) -> str:
 
 def _expected(context: Context, quote: Quote) -> str:
     """The expected error in the page's language: the calibration's figures where the budget is stored."""
+    if quote.expectation is not None and not context.is_calibrated:
+        return context.words("error_with_lora")
     if quote.expectation is None:
         return context.words("plain_exact") if quote.share == 1.0 else ""
     for budget in budgets_of(quote.task, context.models.get(quote.task)):
@@ -91,8 +93,14 @@ def prices_of(context: Context, given: Mapping[str, Any]) -> dict[float, str]:
 
 def command_html(context: Context, given: Mapping[str, Any]) -> str:
     """The command line that makes the same video."""
-    words, request = context.words, request_from(given)
-    request = replace(request, ckpt_dir=context.models.get(request.task or ""))
+    words, settings = context.words, context.desk.settings
+    request = request_from({**settings.defaults, **given})
+    request = replace(
+        request,
+        ckpt_dir=context.models.get(request.task or ""),
+        weights=settings.weights,
+        extension=(settings.extension if request.extension.use_prompt_extend else None) or request.extension,
+    )
     line = request.command(seed=request.seed)
     button = html.copy_button(line, words("copy"), words("copied"))
     return html.whole(html.folded(words("command_line"), html.preformatted(line) + html.row(button)))

@@ -9,12 +9,12 @@ import gradio as gr
 from wan.errors import WanError
 from wan.recorded_request import recorded_request
 from wan.request import Request
-from wan.runs import RECORD_NAME
 from wan.serve.page import html
 from wan.serve.page.context import GENERATE, Context
 from wan.serve.page.form import Form
-from wan.serve.page.settings import names_weights, request_from
+from wan.serve.page.settings import request_of
 from wan.serve.page.shown import Shown
+from wan.serve.request_fields import has_other_weights
 
 
 def restored(context: Context, form: Form, path: str | None) -> list[Any]:
@@ -32,7 +32,7 @@ def restored(context: Context, form: Form, path: str | None) -> list[Any]:
     words = context.words
     left_out = [words("left_out_image")] if request.image else []
     left_out += [words("left_out_plan")] if request.shortcuts.plan else []
-    left_out += [words("left_out_weights")] if names_weights(request) else []
+    left_out += _left_out(context, request)
     request = replace(request, image=None, shortcuts=replace(request.shortcuts, plan=None))
     return _filled(context, form, request, None, words("restored", name=Path(path).name), left_out)
 
@@ -40,15 +40,22 @@ def restored(context: Context, form: Form, path: str | None) -> list[Any]:
 def reused(context: Context, form: Form, run: Shown) -> list[Any]:
     """The same from a run of this service, with its own image."""
     try:
-        if run.entry is not None:
-            request, image = request_from(run.entry.settings), run.entry.image
-        else:
-            request, image = recorded_request(run.folder / RECORD_NAME).request, None
+        request, image = request_of(run)
     except (WanError, OSError) as error:
         return [*[gr.skip()] * len(form.components), html.fault(str(error)), gr.update(selected=GENERATE)]
     left_out = [context.words("left_out_image")] if request.image and image is None else []
-    left_out += [context.words("left_out_weights")] if names_weights(request) else []
+    left_out += _left_out(context, request)
     return _filled(context, form, request, image, context.words("reused", name=run.name), left_out)
+
+
+def _left_out(context: Context, request: Request) -> list[str]:
+    """Sentences about what the form has no field for here, because the operator of the service decides it."""
+    settings, found = context.desk.settings, []
+    if has_other_weights(request, settings):
+        found.append(context.words("left_out_weights"))
+    if request.extension.use_prompt_extend and settings.extension is None:
+        found.append(context.words("left_out_extension"))
+    return found
 
 
 def _filled(

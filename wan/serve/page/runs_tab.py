@@ -11,6 +11,7 @@ from wan.serve.page.context import Context
 from wan.serve.page.media import on_card
 from wan.serve.page.panel import panel
 from wan.serve.page.shown import Shown, of_entry, of_run
+from wan.serve.page.watch_tab import resume_label
 from wan.serve.views import Entry, Run
 
 _MOST = 60
@@ -73,8 +74,8 @@ def _card(context: Context, run: Shown) -> str:
     found = [html.button("watch", run.name, words("open")), html.button("reuse", run.name, words("reuse_short"))]
     if run.is_finished:
         found.append(html.button("compare", run.name, words("compare")))
-    elif run.entry is not None and run.entry.is_over:
-        found.append(html.button("resume", run.name, words("resume" if run.entry.step else "retry")))
+    elif run.can_go_on:
+        found.append(html.button("resume", run.name, resume_label(context, run)))
     if run.is_over and not run.is_finished and run.has_latents:
         found.append(html.button("decode", run.name, words("decode_short")))
     return (

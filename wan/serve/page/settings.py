@@ -1,14 +1,16 @@
-"""The settings of a request: the fields that the desk takes, a ``Request``, and what stands in the form of the page."""
+"""The settings of a run as the page gives them back: into its form, and into another request."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
-from wan.batch.lines import LineReader, line_parser
-from wan.half_frame import HALF_FRAME
+from wan.configs import WAN_CONFIGS, parse_size
+from wan.recorded_request import recorded_request
 from wan.request import Request
-from wan.shortcuts import Shortcuts, is_budget, shortcut_values
+from wan.runs import RECORD_NAME
+from wan.serve.page.shown import Shown
+from wan.serve.request_fields import request_from
+from wan.serve.settings import DeskSettings
+from wan.shortcuts import Shortcuts, is_budget
 
 PLAIN, BY_HAND = "plain", "by hand"
 """What the choice of a budget holds beside shares."""
@@ -17,35 +19,26 @@ SINGLE = tuple(one for one in fields(Shortcuts) if one.name not in _CHOOSING)
 """The fields of ``Shortcuts`` that are set by hand."""
 
 
-def request_from(settings: Mapping[str, Any]) -> Request:
-    """The request of an entry's settings; ``InvalidInput`` for what no request has."""
-    return LineReader(Path(), line_parser().parse_args([])).request(settings)
+def request_of(run: Shown) -> tuple[Request, Path | None]:
+    """The request that made a run, and its image, where the service has kept it; ``InvalidInput`` for a run whose
+    settings cannot be read."""
+    if run.entry is not None:
+        return request_from({**run.entry.settings, "weights": run.entry.weights}), run.entry.image
+    return recorded_request(run.folder / RECORD_NAME).request, None
 
 
-def names_weights(request: Request) -> bool:
-    """Whether a request computes with other weights than its checkpoint's, which no client of the service can ask."""
-    return request.weights != Request().weights
-
-
-def fields_of(request: Request) -> dict[str, Any]:
-    """The fields of a request as ``Desk.submit`` takes them, without those that have their default."""
-    nothing = Request()
-    found: dict[str, Any] = {"base_seed": request.seed}
-    for name in ("task", "prompt", "negative_prompt", "frame_num", "sample_solver", "sample_steps", "sample_shift"):
-        if getattr(request, name) != getattr(nothing, name):
-            found[name] = getattr(request, name)
-    if request.size:
-        found["size"] = f"{request.size[0]}*{request.size[1]}"
-    if request.sample_guide_scale:
-        found["sample_guide_scale"] = list(request.sample_guide_scale)
-    return found | {"shortcuts": shortcut_fields(shortcut_values(request.shortcuts))}
-
-
-def shortcut_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The shortcuts that are not at their default, with the switch that half-frame generation has beside its own."""
-    defaults = shortcut_values(Shortcuts())
-    found = {name: value for name, value in values.items() if value not in (None, "", defaults[name])}
-    return found | ({HALF_FRAME: True} if "frame_completion" in found else {})
+def spelled_out(request: Request, settings: DeskSettings) -> Request:
+    """The same request; what it leaves to its task is named, where the service has a default of its own for that."""
+    config = WAN_CONFIGS[request.task or next(iter(settings.models))]
+    size = request.size or parse_size(config.default_size)
+    scale = config.sample_guide_scale
+    own = {
+        "sample_steps": config.sample_steps,
+        "sample_shift": config.shift_for(f"{size[0]}*{size[1]}"),
+        "sample_guide_scale": scale if isinstance(scale, tuple) else (scale,),
+    }
+    left = [name for name in own if name in settings.defaults and getattr(request, name) is None]
+    return replace(request, **{name: own[name] for name in left})  # type: ignore[arg-type]
 
 
 def budget_choice(shortcuts: Shortcuts) -> str:

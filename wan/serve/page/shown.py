@@ -38,6 +38,11 @@ class Shown:
         return self.state == "finished" and self.file is not None
 
     @property
+    def can_go_on(self) -> bool:
+        """Whether it has ended, or was left by the command line, without its video."""
+        return self.entry.state in ("failed", "cancelled") if self.entry else self.state != "finished"
+
+    @property
     def is_plain(self) -> bool:
         """Whether no shortcut is on, as far as the record says."""
         return self.shortcuts == "none"

@@ -125,9 +125,8 @@ def buttons(context: Context, run: Shown) -> str:
         found.append(
             html.button("partner", run.name, words("make_fast" if run.is_plain else "make_plain"), kind="main")
         )
-    if entry is not None and entry.state in ("failed", "cancelled"):
-        label = words("resume" if entry.step else "retry")
-        found.append(html.button("resume", run.name, label, kind="main"))
+    if run.can_go_on:
+        found.append(html.button("resume", run.name, resume_label(context, run), kind="main"))
     if run.is_over and not run.is_finished and run.has_latents:
         found.append(html.button("decode", run.name, words("decode")))
     if run.file is not None:
@@ -137,6 +136,11 @@ def buttons(context: Context, run: Shown) -> str:
     if entry is not None and entry.is_over:
         found.append(html.button("delete", run.name, words("delete"), confirm=words("delete_really")))
     return html.row(*found)
+
+
+def resume_label(context: Context, run: Shown) -> str:
+    """What the button says that lets a run go on: where nothing of it is kept, it begins again."""
+    return context.words("retry" if run.entry is not None and not run.entry.step else "resume")
 
 
 def _is_picture(run: Shown) -> bool:
@@ -163,8 +167,10 @@ def _details(context: Context, run: Shown) -> str:
         (words("shortcuts"), context.cost_label(run.shortcuts)),
         (words("folder"), run.name),
     ]
+    if extended := record.get("prompt_extension", {}).get("extended"):
+        rows.insert(0, (words("extended"), str(extended)))
     if "inference" in timing:
-        rows.insert(5, (words("inference"), words("seconds", seconds=f"{timing['inference']:.2f}")))
+        rows.insert(-1, (words("inference"), words("seconds", seconds=f"{timing['inference']:.2f}")))
     parts = [html.facts(rows)]
     if run.notices:
         parts.append(html.folded(words("notes", count=len(run.notices)), html.bullets(run.notices)))
