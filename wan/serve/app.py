@@ -1,7 +1,6 @@
 """The application of the service: the API, the login, the page if there is one, and errors in the form of OpenAI."""
 
 import hmac
-import html
 import logging
 from collections.abc import Callable, Collection
 from typing import Any
@@ -20,10 +19,14 @@ from wan.serve.guard import COOKIE, App, Guard, error_body, session_of
 from wan.serve.views import QueueFull, RequestRefused, UnknownEntry
 
 INVALID = "invalid_request_error"
-_LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Wan2.2 Shortcut</title>
-<style>body{font-family:sans-serif;max-width:24rem;margin:20vh auto}input,button{font-size:1rem;padding:.4rem}</style>
-<h1>Wan2.2 Shortcut</h1><p>%s</p><form method="post" action="/login"><input type="password" name="token" autofocus
-aria-label="token"> <button>Log in</button></form></html>"""
+_LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Wan2.2 Shortcut</title><style>:root{color-scheme:light dark}
+body{font-family:sans-serif;max-width:24rem;margin:20vh auto;padding:0 1rem}input,button{font-size:1rem;padding:.4rem}
+</style><h1>Wan2.2 Shortcut</h1><p>%s</p><p lang="zh">%s</p><form method="post" action="/login">
+<input type="password" name="token" autofocus required autocomplete="current-password" aria-label="token, 令牌">
+<button>Log in 登录</button></form></html>"""
+_ASKS = "This service is for those who have its token.", "本服务需要令牌。"
+_WRONG = "That is not the token.", "令牌不正确。"
 _LOGIN_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 """Of FastAPI's own, which would send what it sees where the environment says so."""
@@ -55,22 +58,22 @@ def _add_login(app: FastAPI, token: str) -> None:
 
     @app.get("/login")
     def form() -> Response:
-        return _login_page("This service is for those who have its token.")
+        return _login_page(*_ASKS)
 
     @app.post("/login")
     async def login(request: Request) -> Response:
         given = parse_qs((await request.body()).decode("utf-8", errors="replace")).get("token", [""])[0]
         if not hmac.compare_digest(given.strip().encode("utf-8", errors="replace"), token.encode()):
-            return _login_page("That is not the token.", status=401)
+            return _login_page(*_WRONG, status=401)
         answer = RedirectResponse("/", status_code=303)
         is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
         answer.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", secure=is_secure, max_age=604800)
         return answer
 
 
-def _login_page(sentence: str, *, status: int = 200) -> Response:
+def _login_page(english: str, chinese: str, *, status: int = 200) -> Response:
     return HTMLResponse(
-        _LOGIN % html.escape(sentence), status_code=status, headers={"content-security-policy": _LOGIN_POLICY}
+        _LOGIN % (english, chinese), status_code=status, headers={"content-security-policy": _LOGIN_POLICY}
     )
 
 
