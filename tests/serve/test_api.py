@@ -117,6 +117,24 @@ def test_a_video_is_cancelled_and_goes_on(tmp_path: Path) -> None:
         assert completed(service, id).status == "completed"
 
 
+def test_a_video_is_made_next(tmp_path: Path) -> None:
+    with running(tmp_path, is_open=False) as service:
+        ids = [service.client().videos.create(prompt=f"{RED} {n}").id for n in range(3)]
+        until(lambda: service.desk.entry(ids[0]).state == "running")
+        status, _, body = service.ask("POST", f"/v1/videos/{ids[2]}/prefer")
+        video = json.loads(body)
+        assert (status, video["id"], video["status"], video["wan"]["position"]) == (200, ids[2], "queued", 1)
+        assert service.video(ids[1])["wan"]["position"] == 2
+        assert json.loads(service.ask("POST", f"/v1/videos/{ids[0]}/prefer")[2])["status"] == "in_progress"
+        assert service.ask("POST", "/v1/videos/video_x/prefer")[0] == 404
+        assert service.ask("POST", f"/v1/videos/{ids[1]}/prefer?rank=3")[0] == 400
+        assert service.ask("GET", f"/v1/videos/{ids[1]}/prefer")[0] == 405
+        assert service.video(ids[1])["wan"]["position"] == 2
+        service.maker.gate.set()
+        until(lambda: service.desk.counts()["finished"] == 3)
+        assert service.maker.made == [service.desk.entry(ids[n]).run_folder.name for n in (0, 2, 1)]
+
+
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [
@@ -268,7 +286,7 @@ def test_50_clients_at_once_are_all_answered_and_none_is_lost(tmp_path: Path) ->
         with ThreadPoolExecutor(50) as pool:
             ids = list(pool.map(ask, range(50)))
         assert len(set(ids)) == 50
-        until(lambda: service.desk.counts()["finished"] == 50)
+        until(lambda: service.desk.counts()["finished"] == 50, seconds=120)
         assert len(service.maker.made) == len(set(service.maker.made)) == 50
         prompts = {service.desk.entry(id).prompt for id in ids}
         assert prompts == {f"{RED} {number}" for number in range(50)}

@@ -31,7 +31,9 @@ def test_a_quote_says_what_the_dry_run_says_and_stores_nothing(tmp_path: Path) -
 def test_a_request_is_made_and_its_settings_make_it_again(tmp_path: Path) -> None:
     with stub_desk(tmp_path) as (desk, _maker):
         first = desk.submit({"prompt": RED, "shortcuts": {"budget": 0.5}, "size": "96x64"})
-        assert first.state == "waiting" and first.seed >= 0 and first.size == (96, 64) and first.share < 0.6
+        assert (
+            first.state in ("waiting", "running") and first.seed >= 0 and first.size == (96, 64) and first.share < 0.6
+        )
         until(lambda: desk.entry(first.id).is_over)
         made = desk.entry(first.id)
         assert (made.state, made.progress, made.error) == ("finished", 1.0, "")
@@ -120,6 +122,41 @@ def test_a_cancelled_request_keeps_its_files_and_goes_on(tmp_path: Path) -> None
         assert desk.resume(running.id).state == "finished"
 
 
+def test_a_preferred_request_is_the_next_that_is_made_through_restarts(tmp_path: Path) -> None:
+    with stub_desk(tmp_path, is_open=False) as (desk, maker):
+        entries = [desk.submit({"prompt": f"prompt {number}"}) for number in range(4)]
+        until(lambda: desk.entry(entries[0].id).state == "running")
+        assert [desk.entry(entry.id).position for entry in entries] == [None, 1, 2, 3]
+        assert desk.prefer(entries[2].id).position == 1 and desk.prefer(entries[3].id).position == 1
+        assert [desk.entry(entry.id).position for entry in entries] == [None, 3, 2, 1]
+        assert {entry.id: entry.position for entry in desk.entries()}[entries[2].id] == 2
+        assert desk.prefer(entries[0].id).state == "running"
+        newest = desk.submit({"prompt": "prompt 4"})
+        assert newest.position == 4 and desk.prefer(desk.cancel(newest.id).id).state == "cancelled"
+        assert desk.resume(newest.id).position == 4
+        assert desk.resume(desk.cancel(entries[1].id).id).position == 3
+        with pytest.raises(UnknownEntry):
+            desk.prefer("video_none")
+    with stub_desk(tmp_path) as (desk, maker):
+        until(lambda: desk.counts()["finished"] == 5)
+        assert maker.made == [[*entries, newest][place].run_folder.name for place in (3, 2, 0, 1, 4)]
+
+
+def test_the_time_until_a_preferred_video_is_there_counts_what_is_before_it(tmp_path: Path) -> None:
+    with stub_desk(tmp_path) as (desk, _):
+        done = desk.submit({"prompt": RED})
+        until(lambda: desk.entry(done.id).is_over)
+        until(lambda: desk.quote({}).seconds is not None)
+    desk = Desk(settings(tmp_path))
+    try:
+        one, two = desk.submit({"prompt": RED}), desk.submit({"prompt": RED})
+        assert one.eta_seconds is not None and two.eta_seconds == pytest.approx(2 * one.eta_seconds)
+        assert desk.prefer(two.id).eta_seconds == pytest.approx(one.eta_seconds)
+        assert desk.entry(one.id).eta_seconds == pytest.approx(two.eta_seconds)
+    finally:
+        desk.stop()
+
+
 def test_a_failed_request_says_why(tmp_path: Path) -> None:
     with stub_desk(tmp_path) as (desk, _):
         entry = desk.submit({"prompt": "poison"})
@@ -146,7 +183,7 @@ def test_deleting_removes_the_folder_of_that_run_alone(tmp_path: Path) -> None:
         desk.delete(other.id)
         assert not other.run_folder.exists() and desk.ids() == [] and desk.counts()["finished"] == 0
         assert (precious / "file").read_text("utf-8") == "mine"
-        for ask in (desk.delete, desk.cancel, desk.resume):
+        for ask in (desk.delete, desk.cancel, desk.resume, desk.prefer):
             with pytest.raises(UnknownEntry):
                 ask(other.id)
     with stub_desk(tmp_path) as (again, _):

@@ -19,6 +19,7 @@ ALL = (
     ("GET", "/v1/videos/video_x/content"),
     ("DELETE", "/v1/videos/video_x"),
     ("POST", "/v1/videos/video_x/cancel"),
+    ("POST", "/v1/videos/video_x/prefer"),
     ("POST", "/v1/videos/video_x/resume"),
     ("GET", "/v1/models"),
     ("GET", "/metrics"),

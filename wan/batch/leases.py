@@ -4,15 +4,16 @@ No clock is compared with another machine's. A watcher remembers what a claim fi
 has not changed for a whole lease by the watcher's own clock, the claim is dead.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wan.batch.claim_files import ClaimRecord
+from wan.batch.claim_files import ENDED, FAILED, RELEASED, ClaimRecord, read_claim
 from wan.batch.clock import Clock
 from wan.batch.identity import lives
 
 _LOOKS_IN_LEASE = 8
 _MOST_REMEMBERED = 10_000
+_DIED = "its worker died while it was made"
 
 
 @dataclass(slots=True)
@@ -30,6 +31,23 @@ class Leases:
         self._lease = lease
         self._clock = clock
         self._seen: dict[Path, _Seen] = {}
+
+    def left_behind(self, path: Path, number: int) -> ClaimRecord | None:
+        """The last claim of a request, of that number, as the next one finds it, its attempts counted; None while it is
+        alive."""
+        if not self.is_due(path):
+            return None
+        content, record = read_claim(path)
+        if record is not None and record.state == RELEASED:
+            return record
+        if record is not None and record.state == FAILED:
+            return replace(record, attempts=record.attempts + 1)
+        if (record is not None and record.state == ENDED) or not self.is_dead(path, content, record):
+            return None
+        if record is None:  # its worker died before it had written a word
+            return ClaimRecord(worker="", attempts=number, error=_DIED)
+        is_new_ground = record.steps > record.begun
+        return replace(record, attempts=record.attempts + (0 if is_new_ground else 1), error=_DIED)
 
     def is_due(self, path: Path) -> bool:
         """Whether the claim is worth another look: not more often than a few times in a lease."""

@@ -1,13 +1,18 @@
-"""What the names in the folder of one segment say: which requests are claimed, and which have ended."""
+"""What the names in the folder of one segment say: which requests are claimed, which have ended, and if all have."""
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wan.batch.results import END_SUFFIX
+from wan.batch.results import END_SUFFIX, ENDINGS, read_result
 from wan.batch.segments import segment_name
+from wan.errors import InvalidInput
+from wan.runs.atomic import write_json_atomic
+from wan.untrusted.json_text import read_json_object
+from wan.untrusted.refusal import Refused
 
 DONE_SUFFIX = ".done"
+_LOOKED_AFTER = 4
 
 
 @dataclass(slots=True)
@@ -36,9 +41,41 @@ def list_segment(root: Path, number: int) -> Listing:
     return found
 
 
+def worth_trying(listing: Listing, count: int) -> list[int]:
+    """The places of a segment in the order in which a worker tries them: a few that were begun, for they may be left
+    behind, what nobody has begun, and only when that is taken all that others hold. Otherwise every worker would look
+    after the claims of all others."""
+    begun = sorted(listing.claims.keys() - listing.ended)
+    fresh = [place for place in range(count) if place not in listing.claims and place not in listing.ended]
+    return begun[:_LOOKED_AFTER] + fresh + begun[_LOOKED_AFTER:]
+
+
 def done_path(root: Path, number: int) -> Path:
     """The file that says that every request of a segment has ended, and how many in which way."""
     return root / f"{segment_name(number)}{DONE_SUFFIX}"
+
+
+def mark_done(root: Path, number: int, listing: Listing, *, count: int) -> None:
+    """Say in one file that all ``count`` requests of a segment have ended, so that nobody lists it again."""
+    found = dict.fromkeys(ENDINGS, 0)
+    for place in sorted(listing.ended):
+        found[read_result(root / segment_name(number) / f"{place:03d}{END_SUFFIX}").state] += 1
+    write_json_atomic(done_path(root, number), found)
+    if len(list_segment(root, number).ended) < count:
+        done_path(root, number).unlink(missing_ok=True)  # somebody retries one meanwhile
+
+
+def done_counts(root: Path, number: int) -> dict[str, int]:
+    """How many requests of a segment have ended in which way; empty when it is not done. InvalidInput for a damaged
+    file."""
+    path = done_path(root, number)
+    if not path.exists():
+        return {}
+    try:
+        found = read_json_object(path)
+    except Refused as error:
+        raise InvalidInput(f"{path} is damaged ({error}); remove it, and it is written again") from error
+    return {name: int(count) for name, count in found.items()}
 
 
 def open_numbers(root: Path) -> list[int]:

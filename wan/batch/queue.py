@@ -8,22 +8,21 @@ faces of this one object.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wan.batch.claim_files import ENDED, FAILED, RELEASED, RUNNING, ClaimRecord, create_claim, read_claim
+from wan.batch.claim_files import ENDED, RELEASED, RUNNING, ClaimRecord, create_claim, read_claim
 from wan.batch.claims import BEATS_IN_LEASE, Claim, claim_path, end_path
 from wan.batch.clock import Clock, SystemClock
 from wan.batch.identity import Worker
 from wan.batch.leases import Leases
-from wan.batch.listing import Listing, done_path, list_segment, open_numbers
+from wan.batch.listing import Listing, done_counts, done_path, list_segment, mark_done, open_numbers, worth_trying
+from wan.batch.preferred import Preferred
 from wan.batch.results import CANCELLED, Result, read_result, write_result
 from wan.batch.segments import Entry, Segment, Segments, place_of, request_id, segment_name
 from wan.errors import InvalidInput
 from wan.runs import record as runs
-from wan.runs.atomic import write_json_atomic
-from wan.untrusted.json_text import read_json_object
-from wan.untrusted.refusal import Refused
 
 QUEUE_FOLDER, WORKERS_FOLDER = "queue", "workers"
 LEASE_SECONDS, RETRIES = 60.0, 2
@@ -31,10 +30,9 @@ WAITING, FINISHED = "waiting", runs.FINISHED
 STATES = (WAITING, RUNNING, FINISHED, runs.FAILED, CANCELLED)
 """What a request can be: nobody works on it yet, somebody does, or one of the three ways to end."""
 
-
+_Try = tuple[Segment, int, int]
+"""A request that may be free: its segment, its place there, and the number of its last claim (0: none)."""
 _SEGMENTS_IN_MEMORY = 8
-_LOOKED_AFTER = 4
-_DIED = "its worker died while it was made"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +80,7 @@ class Queue:
         self._retries = retries
         self._clock = clock or SystemClock()
         self._segments = Segments(self.root, **({} if most is None else {"most": most}))
+        self._preferred = Preferred(self.root)
         self._leases = Leases(self.root / WORKERS_FOLDER, lease=lease, clock=self._clock)
         self._alike = alike
         self._read: dict[int, Segment] = {}
@@ -99,15 +98,15 @@ class Queue:
         return ids
 
     def claim(self, count: int = 1) -> list[Claim]:
-        """Up to ``count`` requests for this worker: the first that is free, and others that are like it.
+        """Up to ``count`` requests for this worker: the first that is free, and others that are like it; what is
+        preferred is claimed with other preferred ones alone.
 
         An empty list: none is free now. Of several workers that want the same request one gets it.
         """
-        for segment in self._open_segments():
-            listing = list_segment(self.root, segment.number)
+        for tries in chain([self._preferred_tries()], map(self._tries, self._open_segments())):
             claims: list[Claim] = []
-            for place in _worth_trying(listing, len(segment.entries)):
-                entry, begun = segment.entries[place], listing.claims.get(place, 0)
+            for segment, place, begun in tries:
+                entry = segment.entries[place]
                 if claims and (begun or not self._alike(claims[0].entry, entry)):
                     continue  # what was begun before, by itself, goes on so
                 if claim := self._try(segment, place, begun):
@@ -124,7 +123,7 @@ class Queue:
             listing = list_segment(self.root, segment.number)
             if len(listing.ended) < len(segment.entries):
                 return False
-            self._close(segment, listing)
+            mark_done(self.root, segment.number, listing, count=len(segment.entries))
         return True
 
     def state(self, request: str) -> Status:
@@ -151,11 +150,33 @@ class Queue:
         """How many requests are in each state; of a segment that is done only one small file is read."""
         found = dict.fromkeys(STATES, 0)
         for number in range(self._segments.count()):
-            for state, count in self._closed_counts(number).items():
+            for state, count in done_counts(self.root, number).items():
                 found[state] = found.get(state, 0) + count
         for status in self.statuses(open_only=True):
             found[status.state] += 1
         return found
+
+    def in_line(self) -> Iterator[Status]:
+        """What waits or runs, in the order in which a worker that is free tries it."""
+        found: dict[str, Status] = {}
+        for segment in self._open_segments():
+            listing = list_segment(self.root, segment.number)
+            for place in worth_trying(listing, len(segment.entries)):
+                found[request_id(segment.number, place)] = self._status(segment, place, listing)
+        for request in self._preferred.ids():
+            if request in found:
+                yield found.pop(request)
+        yield from found.values()
+
+    def prefer(self, request: str) -> bool:
+        """Have a waiting request claimed before all others that wait, those that were preferred before it too.
+
+        It stays preferred until it ends, through every restart. False for one that runs or has ended.
+        """
+        if self.state(request).state != WAITING:
+            return False
+        self._preferred.put_first(request)
+        return True
 
     def cancel(self, request: str) -> bool:
         """End a request that has not ended; its worker notices at its next step. False when it had ended."""
@@ -170,12 +191,30 @@ class Queue:
             return False
         base, last = self._base(segment.number, place), list_segment(self.root, segment.number).claims.get(place, 0)
         create_claim(claim_path(base, last + 1), ClaimRecord(worker=self.worker.name, state=RELEASED))
+        self._preferred.drop(request)
         end_path(base).unlink(missing_ok=True)
         done_path(self.root, segment.number).unlink(missing_ok=True)
         return True
 
     def _open_segments(self) -> Iterator[Segment]:
         return map(self._segment, open_numbers(self.root))
+
+    def _tries(self, segment: Segment) -> Iterator[_Try]:
+        listing = list_segment(self.root, segment.number)
+        for place in worth_trying(listing, len(segment.entries)):
+            yield segment, place, listing.claims.get(place, 0)
+
+    def _preferred_tries(self) -> Iterator[_Try]:
+        for request in self._preferred.ids():
+            try:
+                segment, place = self._find(request)
+            except InvalidInput:  # none of this list, or its list cannot be read, which is said below
+                continue
+            listing = list_segment(self.root, segment.number)
+            if place in listing.ended:
+                self._preferred.drop(request)
+            else:
+                yield segment, place, listing.claims.get(place, 0)
 
     def _segment(self, number: int) -> Segment:
         if number not in self._read:
@@ -202,7 +241,7 @@ class Queue:
         """Claim one request, the last claim of which has that number (0: none); None when it is not free."""
         base, before = self._base(segment.number, place), ClaimRecord(worker="")
         if last:
-            found = self._left_behind(base, last)
+            found = self._leases.left_behind(claim_path(base, last), last)
             if found is None:
                 return None
             before = found
@@ -232,23 +271,6 @@ class Queue:
             return None
         return claim
 
-    def _left_behind(self, base: Path, last: int) -> ClaimRecord | None:
-        """The last claim of a request as the next one finds it, its attempts counted; None while it is alive."""
-        path = claim_path(base, last)
-        if not self._leases.is_due(path):
-            return None
-        content, record = read_claim(path)
-        if record is not None and record.state == RELEASED:
-            return record
-        if record is not None and record.state == FAILED:
-            return replace(record, attempts=record.attempts + 1)
-        if (record is not None and record.state == ENDED) or not self._leases.is_dead(path, content, record):
-            return None
-        if record is None:  # its worker died before it had written a word
-            return ClaimRecord(worker="", attempts=last, error=_DIED)
-        is_new_ground = record.steps > record.begun
-        return replace(record, attempts=record.attempts + (0 if is_new_ground else 1), error=_DIED)
-
     def _status(self, segment: Segment, place: int, listing: Listing) -> Status:
         base, known = self._base(segment.number, place), request_id(segment.number, place)
         status = Status(id=known, entry=segment.entries[place], state=WAITING)
@@ -261,34 +283,6 @@ class Queue:
                 worker, steps = (record.worker, record.steps) if record else ("", 0)
                 return replace(status, state=RUNNING, worker=worker, steps=steps)
         return status
-
-    def _close(self, segment: Segment, listing: Listing) -> None:
-        """Say in one file that a segment is done, so that nobody lists it again."""
-        found = dict.fromkeys((FINISHED, runs.FAILED, CANCELLED), 0)
-        for place in sorted(listing.ended):
-            found[read_result(end_path(self._base(segment.number, place))).state] += 1
-        write_json_atomic(done_path(self.root, segment.number), found)
-        if len(list_segment(self.root, segment.number).ended) < len(segment.entries):
-            done_path(self.root, segment.number).unlink(missing_ok=True)  # somebody retries one meanwhile
-
-    def _closed_counts(self, number: int) -> dict[str, int]:
-        path = done_path(self.root, number)
-        if not path.exists():
-            return {}
-        try:
-            found = read_json_object(path)
-        except Refused as error:
-            raise InvalidInput(f"{path} is damaged ({error}); remove it, and it is written again") from error
-        return {name: int(count) for name, count in found.items()}
-
-
-def _worth_trying(listing: Listing, count: int) -> list[int]:
-    """The places of a segment in the order in which a worker tries them: a few that were begun, for they may be left
-    behind, what nobody has begun, and only when that is taken all that others hold. Otherwise every worker would look
-    after the claims of all others."""
-    begun = sorted(listing.claims.keys() - listing.ended)
-    fresh = [place for place in range(count) if place not in listing.claims and place not in listing.ended]
-    return begun[:_LOOKED_AFTER] + fresh + begun[_LOOKED_AFTER:]
 
 
 def _last_words(record: ClaimRecord) -> dict[str, Any]:

@@ -75,6 +75,11 @@ def _add_one_video(routes: APIRouter, desk: Desk) -> None:
         _refuse_query(request)
         return JSONResponse(_shown(desk, desk.resume(id)))
 
+    @routes.post("/v1/videos/{id}/prefer")
+    def prefer(request: Request, id: str) -> Response:
+        _refuse_query(request)
+        return JSONResponse(_shown(desk, desk.prefer(id)))
+
     @routes.delete("/v1/videos/{id}")
     def delete(request: Request, id: str) -> Response:
         _refuse_query(request)

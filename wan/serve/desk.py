@@ -163,6 +163,17 @@ class Desk:
         self._crew.poke()
         return self._view(kept)
 
+    def prefer(self, id: str) -> Entry:
+        """Let a request that waits be the next that is made, before those that were preferred until now.
+
+        It stays so through restarts, until it ends. One that runs or has ended stays as it is. ``UnknownEntry``;
+        OSError when the disk takes nothing.
+        """
+        with self._turn:
+            kept = self._ledger[id]
+            self._ledger.prefer(kept)
+        return self._view(kept)
+
     def delete(self, id: str) -> None:
         """Take a request off the list and remove its run folder with everything in it, once no worker is in there; one
         that waits or runs is cancelled first. Nothing outside of that folder is touched. ``UnknownEntry``."""

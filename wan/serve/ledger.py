@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
+from wan.batch.claim_files import RUNNING
 from wan.batch.queue import STATES, WAITING, Queue, Status
 from wan.batch.segments import Entry as QueueEntry
 from wan.batch.segments import Segments, request_id
@@ -61,6 +63,7 @@ class Ledger:
                 self._add(kept)
             elif kept.folder.exists():
                 self._leave(kept)
+        self.refresh_all()
 
     def __getitem__(self, id: str) -> Kept:
         """``UnknownEntry`` when there is none."""
@@ -76,8 +79,14 @@ class Ledger:
         return list(self._kept)
 
     def open(self) -> list[Kept]:
-        """What waits or runs, in the order in which it is made."""
+        """What waits or runs, in the order in which workers take it."""
         return list(self._open.values())
+
+    def before(self, kept: Kept) -> list[Kept]:
+        """What is made before a request that waits: all that runs, and what waits and is taken first."""
+        running = [one for one in self._open.values() if one.status.state == RUNNING]
+        waiting = (one for one in self._open.values() if one.status.state == WAITING)
+        return running + list(takewhile(lambda one: one is not kept, waiting))
 
     def counts(self) -> dict[str, int]:
         """How many are in each state."""
@@ -106,15 +115,17 @@ class Ledger:
         elif kept.asked.id in self._kept and kept.asked.id not in self._open:
             kept.ended_at = None
             self._open[kept.asked.id] = kept
-            self._open = {id: self._open[id] for id in self._kept if id in self._open}
 
     def refresh_all(self) -> None:
-        """Read the states of all that had not ended, and what others have put into the queue."""
+        """Read the states and the order of all that had not ended, and what others have put into the queue."""
         self._find_new()
-        found = {status.id: status for status in self._queue.statuses(open_only=True)}
+        line = {status.id: status for status in self._queue.in_line()}
         for kept in self.open():
-            kept.status = found.get(kept.queue_id) or self._queue.state(kept.queue_id)
+            kept.status = line.get(kept.queue_id) or self._queue.state(kept.queue_id)
             self._sort(kept)
+        places = {id: place for place, id in enumerate(line)}
+        last = len(places)
+        self._open = dict(sorted(self._open.items(), key=lambda one: places.get(one[1].queue_id, last)))
 
     def newly_ended(self) -> list[Kept]:
         """Those that have ended since this was asked the last time."""
@@ -131,6 +142,13 @@ class Ledger:
         """Let it wait again; False when it has not failed and was not cancelled."""
         is_ours = self._queue.retry(kept.queue_id)
         self.refresh(kept)
+        self.refresh_all()
+        return is_ours
+
+    def prefer(self, kept: Kept) -> bool:
+        """Let it be taken before all others that wait; False when it does not wait."""
+        is_ours = self._queue.prefer(kept.queue_id)
+        self.refresh_all()
         return is_ours
 
     def delete(self, kept: Kept) -> None:

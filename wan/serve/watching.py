@@ -133,8 +133,8 @@ class Watch:
     def _open_view(self, kept: Kept) -> Entry:
         status, asked = kept.status, kept.asked
         is_running, step = status.state == RUNNING, status.steps
-        before = [one for one in self._ledger.open() if one.queue_id < kept.queue_id]
-        work = [self._left(one) for one in before] if status.state == WAITING else []
+        before = self._ledger.before(kept) if status.state == WAITING else []
+        work = [self._left(one) for one in before]
         own, known = self._left(kept), [seconds for seconds in work if seconds is not None]
         eta = None if own is None or len(known) < len(work) else own + sum(known) / self._workers
         return Entry(

@@ -12,11 +12,14 @@ from wan.serve.page.compare_tab import choices
 from wan.serve.page.comparisons import command
 from wan.serve.page.context import COMPARE, WATCH, Context
 from wan.serve.page.partners import make_partner, pair_of
+from wan.serve.page.queue_tab import look
 from wan.serve.page.restoring import reused
 from wan.serve.page.shown import Shown, find
 from wan.serve.page.tabs import Tabs
 
 Updates = dict[Any, Any]
+_SAID = 70
+"""Characters of a prompt that stand in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Acts:
         generate, compare = tabs.generate, tabs.compare
         return [
             *generate.form.inputs(),
-            *(generate.said, tabs.box, tabs.watch.watched, compare.baseline, compare.method, compare.asked, said),
+            *(generate.told, tabs.box, tabs.watch.watched, tabs.queue.listing, compare.baseline, compare.method),
+            *(compare.asked, said),
         ]
 
     def press(self, act: str, name: str, said: Any) -> Updates:
@@ -44,6 +48,8 @@ class Acts:
             "watch": self._watch,
             "cancel": self._cancel,
             "resume": self._resume,
+            "prefer": self._prefer,
+            "edit": self._edit,
             "delete": self._delete,
             "decode": self._decode,
             "reuse": self._reuse,
@@ -72,6 +78,22 @@ class Acts:
             self.context.desk.adopt(run.folder)
         return {said: html.note(self.context.words("said_resumed"))}
 
+    def _prefer(self, run: Shown, said: Any) -> Updates:
+        words, listing = self.context.words, self.tabs.queue.listing
+        after = None if run.entry is None else self.context.desk.prefer(run.entry.id)
+        waits = after is not None and after.state == "waiting"
+        sentence = words("said_next", prompt=run.prompt[:_SAID]) if waits else words("waits_no_more")
+        return {said: html.note(sentence), listing: look(self.context)}
+
+    def _edit(self, run: Shown, said: Any) -> Updates:
+        """A request that waits leaves the queue when its settings are in the form; one that does not wait stays."""
+        words = self.context.words
+        if run.entry is None or run.entry.state != "waiting":
+            return {said: html.note(words("waits_no_more"))}
+        found = self._filled(run, words("said_edited"))
+        self.context.desk.cancel(run.entry.id)
+        return found
+
     def _delete(self, run: Shown, said: Any) -> Updates:
         if run.entry is not None:
             self.context.desk.delete(run.entry.id)
@@ -85,9 +107,13 @@ class Acts:
         }
 
     def _reuse(self, run: Shown, said: Any) -> Updates:
+        return self._filled(run, self.context.words("reused", name=run.name))
+
+    def _filled(self, run: Shown, said: str) -> Updates:
+        """The form with the settings of a run, and beside it the sentence ``said``."""
         generate = self.tabs.generate
-        *form, sentence, box = reused(self.context, generate.form, run)
-        return {**dict(zip(generate.form.inputs(), form, strict=True)), generate.said: sentence, self.tabs.box: box}
+        *form, sentence, box = reused(self.context, generate.form, run, said=said)
+        return {**dict(zip(generate.form.inputs(), form, strict=True)), generate.told: sentence, self.tabs.box: box}
 
     def _compare(self, run: Shown, said: Any) -> Updates:
         words = self.context.words

@@ -29,7 +29,8 @@ _SHAPE = ("task", "size", "frame_num", "sample_steps")
 
 @dataclass(frozen=True, slots=True)
 class GenerateTab:
-    """The components that other tabs fill or that need wiring. ``said`` holds one sentence about a restored file."""
+    """The components that other tabs fill or that need wiring. ``said`` holds one sentence about a file that was
+    dropped, ``told`` one about a request whose settings came from another tab."""
 
     form: Form
     slots: dict[str, Any]
@@ -38,6 +39,7 @@ class GenerateTab:
     button: Any
     drop: Any
     said: Any
+    told: Any
 
 
 def build(context: Context) -> GenerateTab:
@@ -45,6 +47,7 @@ def build(context: Context) -> GenerateTab:
     words, slots = context.words, dict[str, Any]()
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
+            told = panel()
             components = _what(context, slots)
             button = gr.Button(words("make"), variant="primary", size="lg", elem_id="generate")
             components |= _model(context, slots) | _shape(context, slots) | _budget(context, slots)
@@ -60,7 +63,9 @@ def build(context: Context) -> GenerateTab:
         *("sample_solver", "sample_shift", "sample_guide_scale", "budget", *(one.name for one in SINGLE)),
     ]
     form = Form({name: components[name] for name in order})
-    return GenerateTab(form=form, slots=slots, quote=quote, command=command, button=button, drop=drop, said=said)
+    return GenerateTab(
+        form=form, slots=slots, quote=quote, command=command, button=button, drop=drop, said=said, told=told
+    )
 
 
 def _what(context: Context, slots: dict[str, Any]) -> dict[str, Any]:
@@ -187,10 +192,10 @@ def wire(context: Context, tab: GenerateTab, *, tabs: Any, watched: Any, starts:
         try:
             entry = context.desk.submit(given, image)
         except (WanError, OSError) as error:
-            return [*_in_slots(error), gr.skip(), gr.skip()]
-        return [*[""] * len(SLOTS), gr.update(selected=WATCH), name_of(context.folder, entry.run_folder)]
+            return [*_in_slots(error), *[gr.skip()] * 3]
+        return [*[""] * len(SLOTS), "", gr.update(selected=WATCH), name_of(context.folder, entry.run_folder)]
 
-    tab.button.click(make, inputs, [*slots, tabs, watched], api_visibility="private", show_progress="minimal")
+    tab.button.click(make, inputs, [*slots, tab.told, tabs, watched], api_visibility="private", show_progress="minimal")
 
     def restore(path: str | None) -> list[Any]:
         return restored(context, tab.form, path)

@@ -36,10 +36,18 @@ function children(old, next) {
   while (place) { const gone = place; place = place.nextSibling; gone.remove(); }
 }
 
+// Where a button has gone that had the focus: the same button, or else the first one of the same run, never another's.
+function refocus({ key, name }) {
+  const all = [...host().querySelectorAll("[data-key]")];
+  (all.find((one) => one.dataset.key === key) || all.find((one) => name && one.dataset.name === name))?.focus();
+}
+
 function show() {
   const next = document.createElement("div");
   next.innerHTML = props.value || "";
+  const focused = host().contains(document.activeElement) ? document.activeElement : null;
   children(host(), next);
+  if (focused && !focused.isConnected) refocus(focused.dataset);
 }
 
 watch("value", show);

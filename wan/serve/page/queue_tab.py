@@ -41,35 +41,46 @@ def look(context: Context) -> str:
     running = [entry for entry in entries if entry.state == "running"]
     waiting = sorted((entry for entry in entries if entry.state == "waiting"), key=lambda one: one.position or 0)
     ended = [entry for entry in entries if entry.is_over]
-    parts = [*head, _part(context, words("now_and_next"), [*running, *waiting], words("nothing_waits"))]
-    parts.append(_part(context, words("ended"), ended[:_ENDED_LISTED], ""))
+    to_come = [_entry(context, entry, can_move=entry in waiting[1:]) for entry in [*running, *waiting]]
+    parts = [*head, _part(words("now_and_next"), to_come, words("nothing_waits"))]
+    parts.append(_part(words("ended"), [_entry(context, entry) for entry in ended[:_ENDED_LISTED]], ""))
     return html.whole(*parts)
 
 
-def _part(context: Context, title: str, entries: list[Entry], empty: str) -> str:
-    if not entries:
+def _part(title: str, rows: list[str], empty: str) -> str:
+    if not rows:
         return f"<h3>{escaped(title)}</h3>{html.paragraph(empty, 'quiet')}" if empty else ""
-    rows = "".join(_entry(context, entry) for entry in entries)
-    return f'<h3>{escaped(title)}</h3><div class="entries">{rows}</div>'
+    return f'<h3>{escaped(title)}</h3><div class="entries">{"".join(rows)}</div>'
 
 
-def _entry(context: Context, entry: Entry) -> str:
-    words, name = context.words, name_of(context.folder, entry.run_folder)
+def _buttons(context: Context, entry: Entry, name: str, *, can_move: bool) -> str:
+    words = context.words
     found = [html.button("watch", name, words("watch"))]
+    if can_move:
+        found.append(html.button("prefer", name, words("prefer")))
+    if entry.state == "waiting" and entry.settings:  # what wan batch has put here has none that the form could show
+        found.append(html.button("edit", name, words("edit")))
     if not entry.is_over:
         found.append(html.button("cancel", name, words("cancel")))
     elif entry.state != "finished":
         found.append(html.button("resume", name, words("resume" if entry.step else "retry")))
     if entry.is_over:
         found.append(html.button("delete", name, words("delete"), confirm=words("delete_really")))
+    return html.row(*found)
+
+
+def _entry(context: Context, entry: Entry, *, can_move: bool = False) -> str:
+    """One request; ``can_move``: it waits behind another one, before which it can be put."""
+    words, name = context.words, name_of(context.folder, entry.run_folder)
     error = "" if entry.state == "cancelled" else entry.error.replace(str(entry.run_folder), name)
     place = "" if entry.position is None else f"{entry.position + 1}. "
     return (
-        f'<div class="entry"><div><div class="title">{escaped(place + entry.prompt)}</div>'
+        f'<div class="entry" data-key="{escaped(f"entry {name}")}">'
+        f'<div><div class="title">{escaped(place + entry.prompt)}</div>'
         f"{html.badge(entry.state, words.state(entry.state))} "
         f'<span class="quiet">{escaped(_facts(context, entry))}</span>'
         f"{_bar(context, entry)}{html.paragraph(error, 'bad') if error else ''}</div>"
-        f'<div class="row">{"".join(found)}</div></div>'
+        f"{_buttons(context, entry, name, can_move=can_move)}</div>"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from wan.errors import WanError
+from wan.errors import InvalidInput, WanError
 from wan.recorded_request import recorded_request
 from wan.request import Request
 from wan.serve.page import html
@@ -24,28 +24,28 @@ def restored(context: Context, form: Form, path: str | None) -> list[Any]:
     """
     if path is None:
         return [*[gr.skip()] * len(form.components), "", gr.skip()]
+    words = context.words
     try:
         request = recorded_request(Path(path)).request
+        left_out = [words("left_out_image")] if request.image else []
+        left_out += [words("left_out_plan")] if request.shortcuts.plan else []
+        left_out += _left_out(context, request)
+        request = replace(request, image=None, shortcuts=replace(request.shortcuts, plan=None))
+        return _filled(context, form, request, None, words("restored", name=Path(path).name), left_out)
     except (WanError, OSError) as error:
         sentence = str(error).replace(f"--from {path}", Path(path).name).replace(path, Path(path).name)
         return [*[gr.skip()] * len(form.components), html.fault(sentence), gr.skip()]
-    words = context.words
-    left_out = [words("left_out_image")] if request.image else []
-    left_out += [words("left_out_plan")] if request.shortcuts.plan else []
-    left_out += _left_out(context, request)
-    request = replace(request, image=None, shortcuts=replace(request.shortcuts, plan=None))
-    return _filled(context, form, request, None, words("restored", name=Path(path).name), left_out)
 
 
-def reused(context: Context, form: Form, run: Shown) -> list[Any]:
-    """The same from a run of this service, with its own image."""
-    try:
-        request, image = request_of(run)
-    except (WanError, OSError) as error:
-        return [*[gr.skip()] * len(form.components), html.fault(str(error)), gr.update(selected=GENERATE)]
+def reused(context: Context, form: Form, run: Shown, *, said: str) -> list[Any]:
+    """The same from a run of this service, with its own image; ``said`` is the sentence beside the form.
+
+    ``WanError`` or OSError when its settings cannot be read, or not be asked for here.
+    """
+    request, image = request_of(run)
     left_out = [context.words("left_out_image")] if request.image and image is None else []
     left_out += _left_out(context, request)
-    return _filled(context, form, request, image, context.words("reused", name=run.name), left_out)
+    return _filled(context, form, request, image, said, left_out)
 
 
 def _left_out(context: Context, request: Request) -> list[str]:
@@ -63,8 +63,6 @@ def _filled(
 ) -> list[Any]:
     task = request.task or next(iter(context.models))
     if task not in context.models:
-        served = ", ".join(context.models)
-        sentence = context.words("other_model", task=task, served=served)
-        return [*[gr.skip()] * len(form.components), html.fault(sentence), gr.update(selected=GENERATE)]
+        raise InvalidInput(context.words("other_model", task=task, served=", ".join(context.models)))
     updates = form.updates(context, request, image=image)
     return [*updates, html.note(" ".join([said, *left_out])), gr.update(selected=GENERATE)]

@@ -22,7 +22,7 @@ SINGLE = tuple(one for one in fields(Shortcuts) if one.name not in _CHOOSING)
 def request_of(run: Shown) -> tuple[Request, Path | None]:
     """The request that made a run, and its image, where the service has kept it; ``InvalidInput`` for a run whose
     settings cannot be read."""
-    if run.entry is not None:
+    if run.entry is not None and run.entry.settings:
         return request_from({**run.entry.settings, "weights": run.entry.weights}), run.entry.image
     return recorded_request(run.folder / RECORD_NAME).request, None
 
