@@ -85,8 +85,8 @@ def _take(browser: Any, desk: Any, address: str, shot: Shot, kept: Sequence[str]
     window = {"width": width, "height": height}
     context = browser.new_context(viewport=window, color_scheme=shot.scheme, locale=locale)
     page = context.new_page()
-    if shot.tab == "queue":  # something is made, and something waits
-        for prompt, seed in PROMPTS[:2]:
+    if shot.tab == "queue":  # something is made, and two wait, of which one can be made next
+        for prompt, seed in PROMPTS[:3]:
             desk.submit({"prompt": prompt, "base_seed": seed + 100})
     page.goto(f"{address}/{shot.language}/" + (f"?run={run}" if shot.tab == "compare" else ""))
     page.locator("#quote .figures").wait_for(timeout=60_000, state="attached")
