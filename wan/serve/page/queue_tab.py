@@ -93,7 +93,8 @@ def _facts(context: Context, entry: Entry) -> str:
         words("cost", share=f"{entry.share:.2f}"),
     ]
     if entry.state == "running":
-        found.append(words("step_short", step=entry.step, steps=entry.steps))
+        at_step = words("step_short", step=entry.step, steps=entry.steps)
+        found.append(at_step if entry.step < entry.steps else words("decoding_short"))
     if entry.eta_seconds is not None and not entry.is_over:
         found.append(words("left", seconds=words.seconds(entry.eta_seconds)))
     return " · ".join(found)

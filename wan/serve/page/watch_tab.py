@@ -108,8 +108,9 @@ def _steps(context: Context, run: Shown) -> list[str]:
     )
     expert = words.expert(entry.expert) if entry.expert else words("loading")
     left = words("left", seconds=words.seconds(entry.eta_seconds)) if entry.eta_seconds is not None else ""
+    at_step = words("step_of", step=entry.step, steps=entry.steps, expert=expert)
     return [
-        html.paragraph(words("step_of", step=entry.step, steps=entry.steps, expert=expert)),
+        html.paragraph(at_step if entry.step < entry.steps else words("making_file")),
         f'<progress max="1" value="{entry.progress:.3f}" aria-label="{escaped(words("progress"))}"></progress>',
         f'<div class="steps" aria-hidden="true">{cells}</div>' if cells else "",
         html.paragraph(left, "quiet") if left else "",
