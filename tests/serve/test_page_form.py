@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ pytest.importorskip("gradio", reason="needs Gradio: make serving")
 
 import gradio as gr
 
+from wan.errors import InvalidInput
 from wan.request import Request
 from wan.serve.desk import Desk, DeskSettings
 from wan.serve.page import generate_tab
@@ -18,7 +20,8 @@ from wan.serve.page.comparisons import Comparisons
 from wan.serve.page.context import Context
 from wan.serve.page.form import Form
 from wan.serve.page.quoted import SLOTS, prices_of, slot_of, unknown_words_note
-from wan.serve.page.restoring import restored
+from wan.serve.page.restoring import restored, reused
+from wan.serve.page.shown import of_entry
 from wan.serve.page.words import Words
 from wan.serve.request_fields import request_from
 from wan.serve.views import RequestRefused
@@ -129,3 +132,17 @@ def test_words_that_the_demo_model_does_not_know_are_said(context: Context, prom
 )
 def test_a_refusal_stands_at_its_field(field: str | None, slot: str) -> None:
     assert slot_of(RequestRefused("a sentence", field=field)) == slot and slot in SLOTS
+
+
+def test_a_request_of_a_batch_is_read_from_its_record_or_refused(context: Context, form: Form) -> None:
+    """What ``wan batch`` put into the queue has no fields that the form could show."""
+    entry = context.desk.submit({"prompt": "a blue square", "base_seed": 5})
+    run = of_entry(context.folder, replace(entry, settings={}))
+    with pytest.raises(InvalidInput, match=r"run\.json"):
+        reused(context, form, run, said="")
+    command = "wan generate --task t2v-demo --prompt 'a blue square' --base_seed 5"
+    (entry.run_folder / "run.json").write_text(json.dumps({"command": command}), encoding="utf-8")
+    *updates, said, _ = reused(context, form, run, said="They are in the form.")
+    filled = dict(zip(form.components, updates, strict=True))
+    assert (filled["prompt"]["value"], filled["base_seed"]["value"]) == ("a blue square", "5")
+    assert "They are in the form." in said
