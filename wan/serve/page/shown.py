@@ -87,33 +87,26 @@ def name_of(root: Path, folder: Path) -> str:
 
 def of_entry(root: Path, entry: Entry) -> Shown:
     """A request of the service; ``root`` is the output folder."""
-    return Shown(
-        name=name_of(root, entry.run_folder),
-        folder=entry.run_folder,
-        entry=entry,
-        state=entry.state,
-        task=entry.task,
-        prompt=entry.prompt,
-        seed=entry.seed,
-        file=entry.file,
-        preview=entry.preview,
-        record=_record(entry.run_folder),
-    )
+    return _shown(root, entry.run_folder, entry.state, entry, entry=entry)
 
 
 def of_run(root: Path, run: Run) -> Shown:
     """A run folder; ``root`` is the output folder."""
+    return _shown(root, run.folder, run.status, run)
+
+
+def _shown(root: Path, folder: Path, state: str, said: Entry | Run, *, entry: Entry | None = None) -> Shown:
     return Shown(
-        name=name_of(root, run.folder),
-        folder=run.folder,
-        entry=None,
-        state=run.status,
-        task=run.task,
-        prompt=run.prompt,
-        seed=run.seed,
-        file=run.file,
-        preview=run.preview,
-        record=_record(run.folder),
+        name=name_of(root, folder),
+        folder=folder,
+        entry=entry,
+        state=state,
+        task=said.task,
+        prompt=said.prompt,
+        seed=said.seed,
+        file=said.file,
+        preview=said.preview,
+        record=_record(folder),
     )
 
 
