@@ -30,7 +30,7 @@ def found_by(ranks: int, folder: Path) -> dict[str, dict[str, Any]]:
     return {result["name"]: result for result in found}
 
 
-# not one fixture with a parameter: pytest would start it again wherever the parameter is another than before
+# not one fixture with a parameter: once the parameter has changed, pytest makes it again for every test that follows
 @pytest.fixture(scope="module")
 def two_ranks(folder: Path) -> dict[str, dict[str, Any]]:
     return found_by(2, folder)
