@@ -20,10 +20,10 @@ demo: $(VENV)/.installed ## make a video from a prompt with the model that ships
 serve: $(VENV)/.installed-serve ## start a page and an API for videos on this machine, with the demo model
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m wan serve
 
-# A process for every core, whole files to each: what the tests of one file share is made once. Hash seeds are alike, so
-# that all processes find the same tests.
+# A process for every core, whole files to each: what the tests of one file share is made once. tests/conftest.py has the
+# order of the files, slow ones first. Hash seeds are alike, so that all processes find the same tests.
 test: $(VENV)/.installed-dev ## run the tests
-	OMP_WAIT_POLICY=PASSIVE PYTHONHASHSEED=0 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE PYTHONHASHSEED=0 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 scale: $(VENV)/.installed-scale ## install Ray, for wan batch --engine ray and its tests
 

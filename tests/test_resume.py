@@ -51,6 +51,10 @@ RUNS: dict[str, list[str]] = {
 }  # fmt: skip
 
 
+KILLED_AFTER = (1, 3, 5)
+"""Steps, of which the first and the last are in different stages."""
+
+
 class Stopped(BaseException):
     """As if the process had been killed: nothing that a handler does after it counts."""
 
@@ -59,25 +63,25 @@ SIZES: list[int] = []
 
 
 @pytest.fixture
-def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """The process ends when the state after that step is on disk; kill -9 leaves no time for anything else.
+def killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[int, Path]:
+    """By steps made, the folder as kill -9 would have left it then: copied when the state after that step is on disk.
 
     ``SIZES``: of the resume file after every step.
     """
-    keep = ResumeFile.on_step_end
+    keep, found = ResumeFile.on_step_end, dict[int, Path]()
     SIZES.clear()
 
-    def set_up(steps: int) -> None:
-        def on_step_end(self: ResumeFile, event: StepEvent) -> None:
-            keep(self, event)
-            self.wait()
-            SIZES.append(self.path.stat().st_size)
-            if event.step.index + 1 == steps:
-                raise Stopped
+    def on_step_end(self: ResumeFile, event: StepEvent) -> None:
+        keep(self, event)
+        self.wait()
+        SIZES.append(self.path.stat().st_size)
+        run, steps = self.path.parent, event.step.index + 1
+        if steps in KILLED_AFTER and steps not in found:
+            passing = shutil.ignore_patterns(".partial-*")
+            found[steps] = Path(shutil.copytree(run, tmp_path / f"killed_{steps}" / run.name, ignore=passing))
 
-        monkeypatch.setattr(ResumeFile, "on_step_end", on_step_end)
-
-    return set_up
+    monkeypatch.setattr(ResumeFile, "on_step_end", on_step_end)
+    return found
 
 
 def made(argv: list[str], output_dir: Path) -> Path:
@@ -107,24 +111,21 @@ def latents(run: Path) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_resumed_run_is_bit_equal_and_its_file_as_large_as_announced(
-    name: str, tmp_path: Path, stop_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, killed: dict[int, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     argv = [*(BASE if name == "budget" else SHORT), *RUNS[name]]
-    stop_after(-1)
     whole = made(argv, tmp_path / "whole")
     if name != "debug":  # the differences that the analysis compares are not announced
         job = prepare(parse_request(argv))
         announced = carried_bytes(job.plan, open_job_checkpoint(job).denoiser_size, dtype_bytes=4)
         names = 40_000  # of the tensors, and what was counted
         assert max(SIZES) - names <= announced <= 1.25 * max(SIZES)
-    for steps in (1, 3, 5):
-        stop_after(steps)
-        run = stopped(argv, tmp_path / f"stopped_{steps}")
-        stop_after(-1)
-        assert (run / STATE_NAME).is_file()
+    assert tuple(killed) == KILLED_AFTER
+    for steps, run in killed.items():
+        assert (run / STATE_NAME).is_file() and load_record(run)["status"] == "running"
         resumed(run)
-        assert torch.equal(latents(run), latents(whole)), f"stopped after step {steps}"
+        assert torch.equal(latents(run), latents(whole)), f"killed after step {steps}"
         assert not (run / STATE_NAME).exists() and (run / "video.mp4").is_file()
         assert load_record(run)["forwards"] == load_record(whole)["forwards"]
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from door import run_tool, tool_parser
 from claims.documents import replace_between
 from claims.sample import demo_job
+from demo_model.gguf_file import official_tensors, write_fp8_scaled, write_gguf
 from wan.analysis.metrics import motion_ratio, psnr
 from wan.commands import SOURCE_DIR
 from wan.demo_world.detector import read_clip
@@ -107,17 +108,20 @@ def lora_variants() -> list[Variant]:
 
 def quantised_variants(job: Job, folder: Path) -> list[Variant]:
     """Every way to store the weights; GGUF and fp8-scaled files are made of the demo model in ``folder``."""
-    from demo_model.gguf_file import write_fp8_scaled, write_gguf  # they need the package gguf
-
     experts = {"high": "transformer", "low": "transformer_2"}
     ckpt_dir = Session(job, show_progress=False).checkpoint.path
-    stored = {name: ckpt_dir / part / "diffusion_pytorch_model.safetensors" for name, part in experts.items()}
+    stored = {
+        name: official_tensors(ckpt_dir / part / "diffusion_pytorch_model.safetensors")
+        for name, part in experts.items()
+    }
 
     def files(kind: str) -> WeightOptions:
         if kind == "scaled":
-            made = {name: write_fp8_scaled(file, folder / f"{name}.safetensors") for name, file in stored.items()}
+            made = {name: write_fp8_scaled(expert, folder / f"{name}.safetensors") for name, expert in stored.items()}
         else:
-            made = {name: write_gguf(file, folder / f"{name}-{kind}.gguf", kind=kind) for name, file in stored.items()}
+            made = {
+                name: write_gguf(expert, folder / f"{name}-{kind}.gguf", kind=kind) for name, expert in stored.items()
+            }
         return WeightOptions(denoiser_high=made["high"], denoiser_low=made["low"])
 
     return [

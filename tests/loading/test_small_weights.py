@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from demo_model.gguf_file import official_tensors, write_gguf
 from tests.goldens import RUNS, materialise
 from tests.tiny_checkpoint import make_tiny_checkpoint
 from wan.cli.main import run
@@ -47,9 +48,7 @@ def expert_file(folder: Path, expert: Expert) -> Path:
 
 
 def official(folder: Path, expert: Expert) -> dict[str, Tensor]:
-    """An expert's tensors under their official names."""
-    tensors = load_file(expert_file(folder, expert))
-    return {next(iter(set(with_official_names({n: ()})) - {n}), n): tensor for n, tensor in tensors.items()}
+    return official_tensors(expert_file(folder, expert))
 
 
 def output(model: torch.nn.Module, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -145,22 +144,8 @@ class TestGguf:
         return {expert: self.written(folder, expert, tmp_path / f"{part}.gguf") for expert, part in PARTS.items()}
 
     def written(self, folder: Path, expert: Expert, path: Path, kind: str = "Q8_0") -> Path:
-        import gguf
-
-        quantised = gguf.GGMLQuantizationType[kind]
-        writer = gguf.GGUFWriter(str(path), "wan")
-        for name, tensor in official(folder, expert).items():
-            values = tensor.float().numpy()
-            # rows of 48 are no whole blocks of 32: of the tiny model's matrices those of the feed-forward's end are
-            if name.startswith("blocks.") and values.ndim == 2 and values.shape[1] % 32 == 0:
-                writer.add_tensor(name, gguf.quants.quantize(values, quantised), raw_dtype=quantised)
-            else:
-                writer.add_tensor(name, values)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        return path
+        """Of the tiny model's matrices those of the feed-forward's end have rows of whole blocks of 32."""
+        return write_gguf(official(folder, expert), path, kind=kind)
 
     def test_our_header_says_what_the_package_says(self, files: dict[Expert, Path]) -> None:
         import gguf

@@ -23,7 +23,7 @@ from wan.request import parse_request
 from wan.session import Sampled, Session
 
 _DEMO = ("--task", "t2v-demo", "--prompt", "a red circle moving right on a blue background", "--base_seed", "3")
-_SHORT = ("--sample_steps", "8", "--frame_num", "9", "--size", "96x96", "--device", "cpu")
+_SHORT = ("--sample_steps", "4", "--frame_num", "9", "--size", "96x96", "--device", "cpu")
 
 
 def job_of(case: Case, folder: Path, *, shares: bool) -> Job:

@@ -66,7 +66,6 @@ def test_the_sizes_are_whole_layers_of_a14b() -> None:
 WATCHED = """
 import mmap, sys
 from pathlib import Path
-import numpy as np
 import door  # finds the package where it is not installed
 from memory import watch as memory_watch
 MIB = 2**20
@@ -74,7 +73,9 @@ file = Path(sys.argv[1])
 file.write_bytes(bytes(64 * MIB))
 before = memory_watch._status()
 with memory_watch.MemoryWatch() as watch:
-    block = np.ones(32 * MIB, dtype=np.uint8)
+    # from the system itself: malloc may have room at hand, as MALLOC_* in the environment say
+    block = mmap.mmap(-1, 32 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block[:: mmap.PAGESIZE] = b"1" * (len(block) // mmap.PAGESIZE)
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert sum(mapped[:: mmap.PAGESIZE]) == 0
         watch._look()
