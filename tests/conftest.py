@@ -13,6 +13,8 @@ SLOWEST = (
     "tests/test_resume.py",
     "tests/parallel/test_group.py",
     "tests/serve/test_page.py",
+    "tests/serve/test_page_more.py",
+    "tests/serve/test_page_queue.py",
     "tests/assault/test_sample.py",
     "tests/parity/test_engine.py",
     "tests/batch/test_ray_engine.py",

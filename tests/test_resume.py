@@ -49,8 +49,6 @@ RUNS: dict[str, list[str]] = {
     "budget": ["--budget", "0.5"],
     "debug": ["--enable_debug", "--cfg_truncate_steps", "2"],
 }  # fmt: skip
-
-
 KILLED_AFTER = (1, 3, 5)
 """Steps, of which the first and the last are in different stages."""
 
