@@ -17,7 +17,7 @@ from wan.sampling.guidance import Branch, ClassifierFree
 __all__ = ["draft_figures"]
 
 SUITE = """\
-base: {sample_steps: 4, frame_num: 25}
+base: {sample_steps: 4}
 prompts:
   - a blue square spinning on a cyan background
   - a green square moving left on a black background
