@@ -1,5 +1,6 @@
 """The page of one language: the five tabs, and what leads from one to another."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -67,8 +68,10 @@ def _wire_watch(context: Context, tabs: Tabs, tab: Any) -> None:
         return watch_tab.look(context, name)
 
     def opened(name: str | None) -> list[Any]:
-        name = name or watch_tab.newest(context)
-        return [gr.update(choices=watch_tab.choices(context), value=name), *look(name)]
+        """The newest run where none is chosen; a choice is left alone, as another may be made meanwhile."""
+        newest = None if name else watch_tab.newest(context)
+        chosen = {"value": newest} if newest else {}
+        return [gr.update(choices=watch_tab.choices(context), **chosen), *look(name or newest)]
 
     watch.timer.tick(look, watch.watched, parts, **_OFTEN)
     watch.watched.change(look, watch.watched, parts, **_OFTEN)
@@ -121,15 +124,12 @@ def _wire_compare(context: Context, tabs: Tabs, tab: Any) -> None:
 
 
 def _wire_timers(tabs: Tabs, items: list[Any]) -> None:
-    """Only the tab that is seen asks the server again and again."""
+    """Only the tab that is seen asks the server again and again. The browser decides it: the answers to two changes of
+    the tab could come in the other order, and the tab that is seen would stand still."""
     timers = [tabs.watch.timer, tabs.queue.timer, tabs.compare.timer, tabs.runs.timer]
     for number, item in enumerate(items):
-        running = [number == place for place in range(1, len(items))]
-        item.select(_switch(running), None, timers, **_QUIET)
-
-
-def _switch(running: list[bool]) -> Callable[[], list[Any]]:
-    return lambda: [gr.Timer(active=one) for one in running]
+        running = [{"active": number == place, "__type__": "update"} for place in range(1, len(items))]
+        item.select(None, None, timers, js=f"() => {json.dumps(running)}", **_QUIET)
 
 
 def _wire_buttons(acts: Acts) -> None:
