@@ -54,6 +54,26 @@ def wan(python: Path, folder: Path, *argv: str, code: int = 0) -> str:
     return done.stdout + (done.stderr if code else "")
 
 
+SEVERAL = """
+import contextlib, io, json, sys
+from wan.cli.main import run
+found = []
+for argv in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as error:
+        code = run(argv[0], argv[1:])
+    found.append([code, out.getvalue() + (error.getvalue() if code else "")])
+print(json.dumps(found))
+"""
+
+
+def several(python: Path, folder: Path, commands: list[list[str]]) -> list[tuple[int, str]]:
+    """Exit code and output of commands of the installed package, in one process: each would import torch anew."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    words = [str(python), "-c", SEVERAL, json.dumps(commands)]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    return [(code, said) for code, said in json.loads(done.stdout)]
+
+
 def test_every_package_of_the_source_is_in_the_wheel(wheel: Path) -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"])
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "wan").rglob("__init__.py")}
@@ -100,15 +120,22 @@ def test_the_demo_and_every_instrument_outside_of_a_clone(python: Path, tmp_path
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert record["command"].startswith("wan generate --task t2v-demo") and "--enable_debug" in record["command"]
     assert "site-packages" in record["checkpoint"]["path"]
-    assert "PSNR" in wan(python, tmp_path, "compare", *SMALL, "--size", "32*32", "--quiet")
     flags = ["--task", "t2v-demo", "--num_inference_steps", "2", "--num_frames", "9"]
-    assert "results" in wan(python, tmp_path, "continuity", *flags, "--quiet")
-    assert "SIMULATED" in wan(python, tmp_path, "continuity-demo", "--num_inference_steps", "4")
-    assert "report.html" in wan(python, tmp_path, "report")
-    assert "WanPipeline" in wan(python, tmp_path, "bench", *SMALL, "--repeats", "1")
-    assert "healthy: wan generate" in wan(python, tmp_path, "doctor", "--ckpt_dir", record["checkpoint"]["path"])
-    assert "diffusers layout already" in wan(python, tmp_path, "convert", record["checkpoint"]["path"], "x", code=2)
-    assert "needs --ckpt_dir. Get the checkpoint with `wan download" in wan(python, tmp_path, "generate", code=2)
+    checkpoint = record["checkpoint"]["path"]
+    expected = [
+        ("PSNR", 0, ["compare", *SMALL, "--size", "32*32", "--quiet"]),
+        ("results", 0, ["continuity", *flags, "--quiet"]),
+        ("SIMULATED", 0, ["continuity-demo", "--num_inference_steps", "4"]),
+        ("report.html", 0, ["report"]),
+        ("WanPipeline", 0, ["bench", *SMALL, "--repeats", "1"]),
+        ("healthy: wan generate", 0, ["doctor", "--ckpt_dir", checkpoint]),
+        ("diffusers layout already", 2, ["convert", checkpoint, "x"]),
+        ("needs --ckpt_dir. Get the checkpoint with `wan download", 2, ["generate"]),
+    ]
+    for (words, code, _), found in zip(
+        expected, several(python, tmp_path, [argv for *_, argv in expected]), strict=True
+    ):
+        assert found[0] == code and words in found[1], found
     functions = "from analyze_continuity_simple import analyze_latent_continuity"
     subprocess.run([str(python), "-c", functions], cwd=tmp_path, check=True)
 
