@@ -69,11 +69,13 @@ def test_the_form_has_the_services_defaults_and_a_run_is_made_again(few_steps: t
     desk, address = few_steps
     opened(page, address)
     assert page.get_by_label("Steps", exact=True).input_value() == "4"
+    assert page.get_by_label("Model").input_value().endswith(f"+ {DEMO_LORA}")
     assert "error unknown" in page.locator("#budget").inner_text()
     page.get_by_label("Seed").fill("5")
     page.get_by_label("Frames").fill("5")
     page.get_by_role("button", name="Generate").click()
     page.locator("#screen video").wait_for()
+    page.locator("#details", has_text="high_noise_model.safetensors (1)").wait_for()
     first = desk.entries()[0]
     page.get_by_role("button", name="Settings into the form").click()
     page.get_by_text("are in the form").wait_for()

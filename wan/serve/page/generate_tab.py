@@ -239,5 +239,7 @@ def _defaults_of(context: Context, task: str) -> list[Any]:
 
 
 def _model_label(context: Context, task: str) -> str:
-    folder = context.models[task]
-    return f"{task} ({context.words('ships')})" if folder is None else f"{task} ({folder.name})"
+    folder, weights = context.models[task], context.desk.settings.weights
+    changed = [lora.path.stem for _, lora in weights.loras] + [weights.quantize] * (weights.quantize != "none")
+    named = context.words("ships") if folder is None else folder.name
+    return " + ".join([f"{task} ({named})", *changed])

@@ -1,6 +1,7 @@
 """The tab *Watch*: one run while it is made and afterwards, with everything that can be done with it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -168,6 +169,8 @@ def _details(context: Context, run: Shown) -> str:
         (words("shortcuts"), context.cost_label(run.shortcuts)),
         (words("folder"), run.name),
     ]
+    if loras := settings.get("loras"):
+        rows.insert(1, ("LoRA", ", ".join(f"{Path(one['path']).name} ({one['scale']:g})" for one in loras)))
     if extended := record.get("prompt_extension", {}).get("extended"):
         rows.insert(0, (words("extended"), str(extended)))
     if "inference" in timing:
