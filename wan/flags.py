@@ -196,12 +196,12 @@ def argv_of(instance: Any) -> list[str]:
     return argv
 
 
-def data_of(instance: Any, *, only: Collection[str] | None = None) -> dict[str, Any]:
+def data_of(instance: Any) -> dict[str, Any]:
     """The fields of ``instance`` that have not their default, as plain data that ``value_from_data`` reads back."""
     found: dict[str, Any] = {}
     for one in _flag_fields(type(instance)):
         value = getattr(instance, one.name)
-        if value == one.default or (only is not None and one.name not in only):
+        if value == one.default:
             continue
         texts = [value] if isinstance(value, bool | int | float) else list(one.metadata[_KEY].write(value))
         found[one.name] = texts if one.metadata[_KEY].nargs else texts[0]

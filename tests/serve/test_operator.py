@@ -1,5 +1,6 @@
 """What the operator of a service decides for all requests: LoRA and weights, defaults of sampling, prompt extension."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,15 @@ def test_every_request_has_the_operators_weights(tmp_path: Path) -> None:
     assert DEMO_LORA in line.read_text() and entry.weights == {"lora": [str(bundled(Path(DEMO_LORA)))]}
     with stub_desk(tmp_path, is_open=False, weights=LORA) as (desk, _):
         assert desk.entry(entry.id).weights == entry.weights  # read from disk
+
+
+def test_no_client_is_told_where_the_operators_files_lie(tmp_path: Path) -> None:
+    own = shutil.copytree(bundled(Path(DEMO_LORA)), tmp_path / "private")
+    with running(tmp_path / "out", is_open=False, weights=WeightOptions(lora=(Lora(own),))) as service:
+        assert service.post({"prompt": RED})[0] == 200
+        shutil.rmtree(own)
+        status, answer = service.post({"prompt": RED})
+    assert status == 500 and "private" not in str(answer) and "log says why" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize(("weights", "is_other"), [(LORA, False), (WeightOptions(), True)])

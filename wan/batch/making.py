@@ -100,9 +100,8 @@ class VideoMaker:
             path = resume(earlier, say=_unsaid, show_progress=False, loaded=loaded, observers=watching)
         else:
             job = self._job(claim)
-            job = extended_job(
-                job, seed=job.request.seed, say=_unsaid
-            )  # before the models that make the video are loaded
+            # first, so that the language model is gone when the models that make the video are loaded
+            job = extended_job(job, seed=job.request.seed, say=_unsaid)
             path = generate(
                 job,
                 say=_unsaid,

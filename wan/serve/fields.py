@@ -18,6 +18,7 @@ from wan.serve.settings import DeskSettings
 from wan.serve.views import RequestRefused
 from wan.shortcuts import Shortcuts
 from wan.texts import shown
+from wan.weight_options import WeightOptions
 
 SHORTCUTS = "shortcuts"
 SAMPLING_FIELDS = ("sample_solver", "sample_steps", "sample_shift", "sample_guide_scale")
@@ -32,6 +33,7 @@ FIELDS = (*_PLAIN, *SHORTCUT_FIELDS, SHORTCUTS)
 """What a client may give: no name of a file on the server, and nothing that says how its machine is used."""
 SWITCHES = frozenset(action.dest for action in line_parser()._actions if action.nargs == 0)
 """Fields that are true or false."""
+_WEIGHTS = field_names(WeightOptions)
 _NAMED = re.compile(r"--([a-z0-9_]+)|^\"([a-z0-9_]+)\"|^'([a-z0-9_]+)'")
 _HELP = re.compile(r" \(see `[^`]*`\)$")
 
@@ -108,7 +110,8 @@ class FieldReader:
 def refusing() -> Iterator[None]:
     """Inside of it an ``InvalidInput`` becomes a ``RequestRefused`` that knows the field at fault.
 
-    What is wrong with the service's own checkpoint stays a ``CheckpointError``.
+    What is wrong with the service's own checkpoint stays a ``CheckpointError``, and what is wrong with its LoRA files
+    and weights an ``InvalidInput``: no client is at fault, or told where they lie.
     """
     try:
         yield
@@ -116,7 +119,10 @@ def refusing() -> Iterator[None]:
         raise
     except InvalidInput as error:
         sentence = _HELP.sub("", str(error))
-        raise RequestRefused(sentence, field=field_of(sentence)) from error
+        field = field_of(sentence)
+        if field in _WEIGHTS:
+            raise
+        raise RequestRefused(sentence, field=field) from error
 
 
 def field_of(sentence: str) -> str | None:
